@@ -1,0 +1,73 @@
+// swift-tools-version: 6.2
+// SPDX-License-Identifier: Apache-2.0
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+/// Pixel loops are 20 to 400 times slower without optimisation, so they are optimised in debug builds too.
+let pixelSettings = settings + [.unsafeFlags(["-O"], .when(configuration: .debug))]
+
+func systemLibrary(_ name: String, pkgConfig: String, apt: String, brew: String) -> Target {
+  .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.init(stringLiteral: name), "KachelTesting"] + dependencies,
+    swiftSettings: settings)
+}
+
+let package = Package(
+  name: "kachel",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "Kachel", targets: ["Kachel"]),
+    .executable(name: "kachel", targets: ["KachelCommand"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+  ],
+  targets: [
+    systemLibrary("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev", brew: "zstd"),
+    systemLibrary("CZip", pkgConfig: "libzip", apt: "libzip-dev", brew: "libzip"),
+    systemLibrary("CSpng", pkgConfig: "spng", apt: "libspng-dev", brew: "libspng"),
+    systemLibrary("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
+
+    .target(name: "KachelBytes", dependencies: ["CZstd", "CZip", "CCrypto"], swiftSettings: settings),
+    .target(name: "KachelPixels", swiftSettings: pixelSettings),
+    .target(
+      name: "KachelImages", dependencies: ["KachelBytes", "KachelPixels", "CSpng"], swiftSettings: settings),
+    .target(
+      name: "KachelModels",
+      dependencies: ["KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      exclude: ["Generated/README.md", "ONNX/onnx.proto", "TensorFlow/saved_model.proto"],
+      swiftSettings: settings),
+    .target(name: "CKachelEngines", cSettings: [.define("_GNU_SOURCE")]),
+    .target(name: "KachelEngines", dependencies: ["CKachelEngines"], swiftSettings: settings),
+    .target(
+      name: "KachelSegmentation",
+      dependencies: ["KachelBytes", "KachelPixels", "KachelImages", "KachelModels", "KachelEngines"],
+      swiftSettings: settings),
+    .target(name: "Kachel", dependencies: ["KachelSegmentation"], swiftSettings: settings),
+    .executableTarget(
+      name: "KachelCommand",
+      dependencies: ["Kachel", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      swiftSettings: settings),
+
+    .target(
+      name: "KachelTesting", dependencies: ["KachelBytes", "KachelPixels"], path: "Tests/KachelTesting",
+      swiftSettings: settings),
+    tests("KachelBytes", []),
+    tests("KachelPixels", []),
+    tests("KachelImages", ["KachelBytes", "KachelPixels"]),
+    tests("KachelModels", ["KachelBytes"]),
+    tests("KachelEngines", ["KachelModels", "KachelBytes"]),
+    tests("KachelSegmentation", ["KachelImages", "KachelModels", "KachelEngines", "KachelBytes", "KachelPixels"]),
+    tests("KachelCommand", ["Kachel"]),
+  ]
+)

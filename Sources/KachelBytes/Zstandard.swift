@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+private import CZstd
+
+/// Zstandard frames (RFC 8878), by libzstd.
+public enum Zstandard {
+  /// Decompresses one frame into exactly `output.count` bytes.
+  ///
+  /// - Returns: what is wrong, or `nil`: the frame is damaged, or holds more or fewer bytes than `output`.
+  public static func decompress(_ frame: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> String? {
+    let got = ZSTD_decompress(output.baseAddress, output.count, frame.baseAddress, frame.count)
+    if ZSTD_isError(got) != 0 { return "zstd: \(String(cString: ZSTD_getErrorName(got)))" }
+    return got == output.count ? nil : "zstd: \(got) bytes instead of \(output.count)"
+  }
+
+  /// Compresses into one frame that carries its content's size. The same bytes come out for the same input and level.
+  public static func compress(_ input: UnsafeRawBufferPointer, level: Int32 = 3) -> [UInt8] {
+    let bound = ZSTD_compressBound(input.count)
+    return [UInt8](unsafeUninitializedCapacity: bound) { buffer, initialized in
+      // Fails only where the output is smaller than the bound, or without memory.
+      let size = ZSTD_compress(buffer.baseAddress, bound, input.baseAddress, input.count, level)
+      precondition(ZSTD_isError(size) == 0, String(cString: ZSTD_getErrorName(size)))
+      initialized = size
+    }
+  }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+public import KachelPixels
+
+/// What an image holds, known without reading its pixels.
+public struct ImageDescription: Sendable, Hashable {
+  /// The format's name, as in `CZI` or `PNG`.
+  public var format: String
+  public var scenes: [Scene]
+  public var channels: [Channel]
+  /// Number of planes along z and of time points; at least 1.
+  public var depth: Int
+  public var times: Int
+  /// Which of `t`, `c`, `z` the file itself has as dimensions, whatever their size (`y` and `x` are always there).
+  public var axes: Set<Character>
+  /// Dimensions besides scene, channel, z, time, mosaic tile, y and x, by their letter in the file: how many positions.
+  public var furtherDimensions: [FurtherDimension]
+  public var physicalSize: PhysicalSize
+  /// The compressions met in the file, by name.
+  public var compressions: [String]
+
+  public init(
+    format: String, scenes: [Scene], channels: [Channel], depth: Int = 1, times: Int = 1, axes: Set<Character> = [],
+    furtherDimensions: [FurtherDimension] = [], physicalSize: PhysicalSize = PhysicalSize(), compressions: [String] = []
+  ) {
+    self.format = format
+    self.scenes = scenes
+    self.channels = channels
+    self.depth = depth
+    self.times = times
+    self.axes = axes
+    self.furtherDimensions = furtherDimensions
+    self.physicalSize = physicalSize
+    self.compressions = compressions
+  }
+
+  /// One area of the image with its own origin. Files without scenes have one.
+  public struct Scene: Sendable, Hashable {
+    /// The scene's index in the file.
+    public var index: Int
+    public var name: String?
+    /// The scene's bounding box at full resolution in the file's own pixel coordinates.
+    public var box: Region
+    public var size: Size { box.size }
+
+    public init(index: Int, name: String? = nil, box: Region) {
+      self.index = index
+      self.name = name
+      self.box = box
+    }
+  }
+
+  public struct Channel: Sendable, Hashable {
+    public var name: String
+    /// The colour in which the channel is shown, as red, green, blue.
+    public var color: RGB?
+    public var pixelType: PixelType
+    /// What the samples of a pixel mean, in their order in memory.
+    public var layout: SampleLayout
+
+    public init(name: String, color: RGB? = nil, pixelType: PixelType, layout: SampleLayout) {
+      self.name = name
+      self.color = color
+      self.pixelType = pixelType
+      self.layout = layout
+    }
+  }
+
+  public struct FurtherDimension: Sendable, Hashable {
+    public var name: String
+    public var count: Int
+    public init(name: String, count: Int) {
+      self.name = name
+      self.count = count
+    }
+  }
+
+  /// Distances between neighbouring pixels in micrometres; `nil` where the file does not say.
+  public struct PhysicalSize: Sendable, Hashable {
+    public var x: Double?
+    public var y: Double?
+    public var z: Double?
+    public init(x: Double? = nil, y: Double? = nil, z: Double? = nil) {
+      self.x = x
+      self.y = y
+      self.z = z
+    }
+  }
+}
+
+/// What the interleaved samples of a pixel are.
+public enum SampleLayout: String, Sendable, Hashable {
+  case gray, grayAlpha, bgr, rgb, rgba
+
+  public var samples: Int {
+    switch self {
+    case .gray: 1
+    case .grayAlpha: 2
+    case .bgr, .rgb: 3
+    case .rgba: 4
+    }
+  }
+}
+
+/// One two-dimensional plane of an image: positions along every dimension but y and x, each counted from 0.
+public struct PlaneIndex: Sendable, Hashable, CustomStringConvertible {
+  /// Index into ``ImageDescription/scenes``.
+  public var scene: Int
+  public var channel: Int
+  public var z: Int
+  public var time: Int
+  /// Positions along ``ImageDescription/furtherDimensions``, by name; a dimension that is not named is at 0.
+  public var further: [String: Int]
+
+  public init(scene: Int = 0, channel: Int = 0, z: Int = 0, time: Int = 0, further: [String: Int] = [:]) {
+    self.scene = scene
+    self.channel = channel
+    self.z = z
+    self.time = time
+    self.further = further
+  }
+
+  public var description: String {
+    (["scene \(scene)", "time \(time)", "z \(z)", "channel \(channel)"]
+      + further.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" }).joined(separator: ", ")
+  }
+}

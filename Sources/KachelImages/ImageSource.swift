@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+public import KachelPixels
+
+/// An image on disk of which any region of any plane can be read, by many threads at once, in bounded memory.
+public protocol ImageSource: Sendable {
+  /// The path it was opened with.
+  var path: String { get }
+  var description: ImageDescription { get }
+
+  /// Reads `region` of a plane at full resolution into `pixels`, which is reshaped to the region's size and the
+  /// channel's type and samples.
+  ///
+  /// - Parameter region: in pixels from the top-left corner of the scene's bounding box; may reach beyond the box.
+  ///   Pixels that the file does not hold become 0.
+  func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws
+
+  /// Whether the file holds any pixel of `region` of the plane (a sparse mosaic has areas that hold none).
+  func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool
+}

@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// The type of one sample (one number of a pixel).
+public enum PixelType: String, Hashable, Sendable, CaseIterable {
+  case uint8, uint16, float32
+
+  /// Bytes of one sample.
+  public var size: Int {
+    switch self {
+    case .uint8: 1
+    case .uint16: 2
+    case .float32: 4
+    }
+  }
+
+  /// The largest value of an integer type; `nil` for floating point.
+  public var integerMaximum: Int? {
+    switch self {
+    case .uint8: 255
+    case .uint16: 65535
+    case .float32: nil
+    }
+  }
+}
+
+/// A rectangle of pixels in memory: `height` tight rows of `width` pixels of `samples` interleaved samples each,
+/// in the machine's byte order.
+///
+/// A buffer grows and is used again with ``reshape(width:height:samples:type:)``.
+/// `@unchecked Sendable`: a buffer has one owner at a time and is handed from stage to stage, never shared.
+public final class PixelBuffer: @unchecked Sendable {
+  public private(set) var width = 0
+  public private(set) var height = 0
+  public private(set) var samples = 1
+  public private(set) var type = PixelType.uint8
+  private var storage: UnsafeMutableRawBufferPointer
+
+  /// A buffer whose content is undefined until something is written into it.
+  public init(width: Int, height: Int, samples: Int = 1, type: PixelType) {
+    storage = .allocate(byteCount: 0, alignment: 64)
+    reshape(width: width, height: height, samples: samples, type: type)
+  }
+
+  deinit { storage.deallocate() }
+
+  /// Makes room for another shape. The content is undefined afterwards.
+  public func reshape(width: Int, height: Int, samples: Int, type: PixelType) {
+    let needed = width * height * samples * type.size
+    if needed > storage.count {
+      storage.deallocate()
+      storage = .allocate(byteCount: needed, alignment: 64)
+    }
+    (self.width, self.height, self.samples, self.type) = (width, height, samples, type)
+  }
+
+  public var size: Size { Size(width: width, height: height) }
+  public var bytesPerPixel: Int { samples * type.size }
+  public var bytesPerRow: Int { width * bytesPerPixel }
+  public var byteCount: Int { height * bytesPerRow }
+
+  /// All samples, row after row.
+  public var bytes: UnsafeMutableRawBufferPointer { .init(rebasing: storage[0..<byteCount]) }
+
+  /// All samples as numbers of the given type, which must be the buffer's own.
+  public func values<T>(as type: T.Type = T.self) -> UnsafeMutableBufferPointer<T> { bytes.bindMemory(to: type) }
+
+  public func fill(byte: UInt8) { if byteCount > 0 { bytes.initializeMemory(as: UInt8.self, repeating: byte) } }
+}
