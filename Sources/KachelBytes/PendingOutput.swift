@@ -12,11 +12,15 @@ public final class PendingOutput: @unchecked Sendable {
   private let overwrites: Bool
   private var isCommitted = false
 
-  /// - Throws: `cannotWrite` where something exists at `path` and `overwrite` is false, or where the folder that would
-  ///   hold the output is missing or may not be written.
+  /// - Throws: `cannotWrite` where something exists at `path` and `overwrite` is false, where the folder that would hold
+  ///   the output is missing or may not be written, or where `path` is no name, as `.` is none.
   public init(path: String, overwrite: Bool) throws(BytesError) {
     var path = path
     while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+    // Replacing `.` would rename the very folder that the user works in.
+    guard !["", ".", "..", "/"].contains(path.split(separator: "/").last.map(String.init) ?? "") else {
+      throw BytesError(.cannotWrite, file: "\"\(path)\"", "is no name of an output; name a file or folder to create")
+    }
     let url = URL(filePath: path)
     let folder = url.deletingLastPathComponent().path
     var isFolder: ObjCBool = false
@@ -37,25 +41,53 @@ public final class PendingOutput: @unchecked Sendable {
   deinit { if !isCommitted { try? FileManager.default.removeItem(atPath: temporaryPath) } }
 
   /// Gives the output its final name. What stood there before is deleted after that, never before.
-  public func commit() throws(BytesError) {
+  public func commit() throws(BytesError) { try Self.commit([self]) }
+
+  /// Gives all outputs their final names, or none: if one cannot have its name, the others give theirs back.
+  public static func commit(_ outputs: [PendingOutput]) throws(BytesError) {
+    var placed: [PendingOutput] = []
+    for output in outputs {
+      do {
+        try output.place()
+        placed.append(output)
+      } catch {
+        for output in placed.reversed() { output.takeBack() }
+        throw error
+      }
+    }
+    for output in placed {
+      output.isCommitted = true
+      try? FileManager.default.removeItem(atPath: output.replacedPath)
+    }
+  }
+
+  /// Where what stood at the path is kept until the new output has its name.
+  private var replacedPath: String { temporaryPath + ".old" }
+
+  private func place() throws(BytesError) {
     let files = FileManager.default
     do {
       if files.fileExists(atPath: path) {
         guard overwrites else {
           throw BytesError(.cannotWrite, file: path, "appeared while the output was written; it was not replaced")
         }
-        let old = temporaryPath + ".old"
-        try files.moveItem(atPath: path, toPath: old)
-        try files.moveItem(atPath: temporaryPath, toPath: path)
-        try? files.removeItem(atPath: old)
-      } else {
-        try files.moveItem(atPath: temporaryPath, toPath: path)
+        try files.moveItem(atPath: path, toPath: replacedPath)
       }
-      isCommitted = true
+      do {
+        try files.moveItem(atPath: temporaryPath, toPath: path)
+      } catch {
+        try? files.moveItem(atPath: replacedPath, toPath: path)
+        throw error
+      }
     } catch let error as BytesError {
       throw error
     } catch {
       throw BytesError(.cannotWrite, file: path, "cannot be given its final name: \(error.localizedDescription)")
     }
+  }
+
+  private func takeBack() {
+    try? FileManager.default.moveItem(atPath: path, toPath: temporaryPath)
+    try? FileManager.default.moveItem(atPath: replacedPath, toPath: path)
   }
 }

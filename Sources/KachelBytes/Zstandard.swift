@@ -6,10 +6,17 @@ public enum Zstandard {
   /// Decompresses one frame into exactly `output.count` bytes.
   ///
   /// - Returns: what is wrong, or `nil`: the frame is damaged, or holds more or fewer bytes than `output`.
-  public static func decompress(_ frame: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> String? {
+  public static func decompress(_ frame: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> String?
+  {
     let got = ZSTD_decompress(output.baseAddress, output.count, frame.baseAddress, frame.count)
     if ZSTD_isError(got) != 0 { return "zstd: \(String(cString: ZSTD_getErrorName(got)))" }
     return got == output.count ? nil : "zstd: \(got) bytes instead of \(output.count)"
+  }
+
+  /// How many bytes the frame says it holds; `nil` where it does not say or is no frame.
+  public static func contentSize(of frame: UnsafeRawBufferPointer) -> Int? {
+    // The two largest values mean that the size is unknown, and that this is no frame.
+    Int(exactly: ZSTD_getFrameContentSize(frame.baseAddress, frame.count))
   }
 
   /// Compresses into one frame that carries its content's size. The same bytes come out for the same input and level.

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+private import CCrypto
+
+/// SHA-256 (FIPS 180-4), by libcrypto, as lower-case hexadecimal digits.
+public enum SHA256 {
+  public static func hex(of bytes: UnsafeRawBufferPointer) -> String {
+    let digest = Digest()
+    digest.update(bytes)
+    return digest.hex()
+  }
+
+  /// Of a file's content, which is read piece by piece.
+  public static func hex(ofFile path: String) throws(BytesError) -> String {
+    let source = try ByteSource(path: path)
+    let digest = Digest()
+    let piece = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
+    defer { piece.deallocate() }
+    var offset = 0
+    while offset < source.count {
+      let part = UnsafeMutableRawBufferPointer(rebasing: piece[..<min(piece.count, source.count - offset)])
+      try source.read(at: offset, into: part)
+      digest.update(UnsafeRawBufferPointer(part))
+      offset += part.count
+    }
+    return digest.hex()
+  }
+
+  private final class Digest {
+    private let context: OpaquePointer
+
+    init() {
+      // Fails only without memory or where libcrypto is built without SHA-256.
+      guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
+        preconditionFailure("libcrypto offers no SHA-256")
+      }
+      self.context = context
+    }
+
+    deinit { EVP_MD_CTX_free(context) }
+
+    func update(_ bytes: UnsafeRawBufferPointer) {
+      precondition(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1)
+    }
+
+    func hex() -> String {
+      var digest = [UInt8](repeating: 0, count: 32)
+      precondition(EVP_DigestFinal_ex(context, &digest, nil) == 1)
+      return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+    }
+  }
+}
