@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// A small picture of a large one: every cell is the mean of a block of 2^shift x 2^shift pixels, summed up as the
+/// pixels come by.
+public struct BlockSums {
+  /// Of the large picture.
+  public let size: Size
+  public let shift: Int
+  public let width: Int
+  public let height: Int
+  private var sums: [Float]
+
+  public init(of size: Size, shift: Int) {
+    self.size = size
+    self.shift = shift
+    width = (size.width + (1 << shift) - 1) >> shift
+    height = (size.height + (1 << shift) - 1) >> shift
+    sums = [Float](repeating: 0, count: width * height)
+  }
+
+  /// Adds one sample of the pixels of a region.
+  ///
+  /// - Parameters:
+  ///   - region: in `pixels`.
+  ///   - x, y: where the region's top-left pixel lies in the large picture.
+  public mutating func add(_ pixels: PixelBuffer, sample: Int, region: Region, toX x: Int, y: Int) {
+    precondition(Region(pixels.size).contains(region) && sample < pixels.samples)
+    precondition(Region(size).contains(region.offsetBy(x: x - region.x, y: y - region.y)))
+    switch pixels.type {
+    case .uint8: add(pixels.values(as: UInt8.self), pixels, sample, region, x, y) { Float($0) }
+    case .uint16: add(pixels.values(as: UInt16.self), pixels, sample, region, x, y) { Float($0) }
+    case .float32: add(pixels.values(as: Float.self), pixels, sample, region, x, y) { $0 }
+    }
+  }
+
+  private mutating func add<Sample>(
+    _ values: UnsafeMutableBufferPointer<Sample>, _ pixels: PixelBuffer, _ sample: Int, _ region: Region, _ x: Int,
+    _ y: Int, _ number: (Sample) -> Float
+  ) {
+    guard let source = values.baseAddress else { return }
+    let samples = pixels.samples, shift = shift, width = width
+    sums.withUnsafeMutableBufferPointer { sums in
+      for row in 0..<region.height {
+        let line = source + ((region.y + row) * pixels.width + region.x) * samples + sample
+        let cells = ((y + row) >> shift) * width
+        var column = 0
+        while column < region.width {
+          let cell = (x + column) >> shift
+          let end = min(region.width, ((cell + 1) << shift) - x)
+          var sum: Float = 0
+          for place in column..<end { sum += number(line[place * samples]) }
+          sums[cells + cell] += sum
+          column = end
+        }
+      }
+    }
+  }
+
+  /// The mean of the pixels of a cell; blocks at the right and bottom edges have fewer.
+  public func mean(column: Int, row: Int) -> Float {
+    let across = min(size.width, (column + 1) << shift) - column << shift
+    let down = min(size.height, (row + 1) << shift) - row << shift
+    return sums[row * width + column] / (Float(across) * Float(down))
+  }
+
+  /// The values below and above which the given share of the cells lies, cells of exactly 0 left out; equal where there
+  /// is nothing to see.
+  public func range(cutting share: Double) -> ClosedRange<Float> {
+    var lowest = Float.infinity, highest = -Float.infinity
+    forEachMean {
+      lowest = min(lowest, $0)
+      highest = max(highest, $0)
+    }
+    guard lowest < highest else { return lowest == highest ? lowest...lowest : 0...0 }
+    // In double precision the span of two floats is neither 0 nor infinite.
+    let first = Double(lowest), span = Double(highest) - first
+    var counts = [Int](repeating: 0, count: 4096)
+    let last = Double(counts.count - 1)
+    var total = 0
+    forEachMean {
+      counts[Int(max(0, min(last, (Double($0) - first) / span * last)))] += 1
+      total += 1
+    }
+    let cut = Int(Double(total) * share)
+    var below = 0, above = 0, low = 0, high = counts.count - 1
+    while low < high, below + counts[low] <= cut {
+      below += counts[low]
+      low += 1
+    }
+    while high > low, above + counts[high] <= cut {
+      above += counts[high]
+      high -= 1
+    }
+    func value(_ bin: Int) -> Float { max(lowest, min(highest, Float(first + Double(bin) / last * span))) }
+    return value(low)...value(high)
+  }
+
+  private func forEachMean(_ body: (Float) -> Void) {
+    for row in 0..<height {
+      for column in 0..<width {
+        let value = mean(column: column, row: row)
+        if value != 0 && value.isFinite { body(value) }
+      }
+    }
+  }
+}

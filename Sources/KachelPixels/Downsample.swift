@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Halving the sides of a picture: every output pixel stands for 2 x 2 pixels, for fewer at an odd right or bottom edge.
+public enum Downsample {
+  /// The most frequent of the values; of equally frequent ones the first in reading order. For labels, which must never
+  /// be averaged.
+  public static func mode(_ input: PixelBuffer, into output: PixelBuffer) {
+    switch input.type {
+    case .uint8: mode(UInt8.self, input, output)
+    case .uint16: mode(UInt16.self, input, output)
+    case .float32: mode(Float.self, input, output)
+    }
+  }
+
+  /// The mean of the values; integers are rounded half up.
+  public static func mean(_ input: PixelBuffer, into output: PixelBuffer) {
+    switch input.type {
+    case .uint8: halve(UInt8.self, input, output) { UInt8((UInt32($0) + UInt32($1) + UInt32($2) + UInt32($3) + 2) / 4) }
+    case .uint16:
+      halve(UInt16.self, input, output) { UInt16((UInt32($0) + UInt32($1) + UInt32($2) + UInt32($3) + 2) / 4) }
+    case .float32: halve(Float.self, input, output) { ($0 + $1 + $2 + $3) / 4 }
+    }
+  }
+
+  private static func mode<Value: Equatable>(_: Value.Type, _ input: PixelBuffer, _ output: PixelBuffer) {
+    halve(Value.self, input, output) { a, b, c, d in
+      // With a partner a is as frequent as any other; without one b, then c, need a partner of their own.
+      if a == b || a == c || a == d { return a }
+      if b == c || b == d { return b }
+      return c == d ? c : a
+    }
+  }
+
+  /// Calls `combine` with top left, top right, bottom left, bottom right; an edge repeats its last pixel.
+  private static func halve<Value>(
+    _: Value.Type, _ input: PixelBuffer, _ output: PixelBuffer, _ combine: (Value, Value, Value, Value) -> Value
+  ) {
+    let width = (input.width + 1) / 2, height = (input.height + 1) / 2
+    output.reshape(width: width, height: height, samples: 1, type: input.type)
+    guard let source = input.values(as: Value.self).baseAddress, let target = output.values(as: Value.self).baseAddress
+    else { return }
+    for y in 0..<height {
+      let upper = source + 2 * y * input.width
+      let lower = 2 * y + 1 < input.height ? upper + input.width : upper
+      let row = target + y * width
+      for x in 0..<input.width / 2 {
+        row[x] = combine(upper[2 * x], upper[2 * x + 1], lower[2 * x], lower[2 * x + 1])
+      }
+      if input.width % 2 == 1 {
+        let x = input.width - 1
+        row[width - 1] = combine(upper[x], upper[x], lower[x], lower[x])
+      }
+    }
+  }
+}
