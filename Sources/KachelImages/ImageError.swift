@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import KachelBytes
 
 /// Why a file could not be read as an image, or an image could not be written.
 public struct ImageError: Error, Sendable, CustomStringConvertible {
@@ -30,4 +31,21 @@ public struct ImageError: Error, Sendable, CustomStringConvertible {
   }
 
   public var description: String { "\(file)\(offset.map { " at byte \($0)" } ?? ""): \(reason)" }
+
+  /// The same finding about the bytes of an image.
+  package init(_ error: BytesError) {
+    let kind: Kind =
+      switch error.kind {
+      case .cannotRead: .notAnImage
+      case .truncated, .damaged: .damaged
+      case .unsupported: .unsupported
+      case .cannotWrite: .cannotWrite
+      }
+    self.init(kind, file: error.file, offset: error.offset, error.reason)
+  }
+
+  /// Runs what reads or writes bytes and reports its errors as an image's.
+  package static func wrapping<Result>(_ body: () throws(BytesError) -> Result) throws(ImageError) -> Result {
+    do { return try body() } catch { throw ImageError(error) }
+  }
 }

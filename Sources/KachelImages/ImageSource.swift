@@ -6,6 +6,8 @@ public protocol ImageSource: Sendable {
   /// The path it was opened with.
   var path: String { get }
   var description: ImageDescription { get }
+  /// The memory for decoded pixels that the image comes to hold while it is read, in bytes.
+  var cacheBytes: Int { get }
 
   /// Reads `region` of a plane at full resolution into `pixels`, which is reshaped to the region's size and the
   /// channel's type and samples.
@@ -16,4 +18,7 @@ public protocol ImageSource: Sendable {
 
   /// Whether the file holds any pixel of `region` of the plane (a sparse mosaic has areas that hold none).
   func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool
+
+  /// The rectangles of pixels that the file holds in `region` of the plane, each inside it; they may overlap.
+  func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region]
 }

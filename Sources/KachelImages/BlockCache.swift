@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+private import Synchronization
+
+/// Keeps the most recently used decoded blocks up to a number of bytes, for many threads.
+package final class BlockCache: Sendable {
+  /// A node of the list from the most to the least recently used, by index into `slots`; -1 ends it.
+  fileprivate struct Slot {
+    var key: Int32
+    var bytes: [UInt8]
+    var newer: Int
+    var older: Int
+  }
+
+  fileprivate struct State {
+    var slots: [Slot] = []
+    var free: [Int] = []
+    var places: [Int32: Int] = [:]
+    var newest = -1
+    var oldest = -1
+    var byteCount = 0
+  }
+
+  /// A lock that is held while a block is decoded.
+  private final class Turn: Sendable { let lock = Mutex(()) }
+
+  /// How many bytes of blocks are kept at most.
+  package let limit: Int
+  private let state = Mutex(State())
+  private let turns = (0..<64).map { _ in Turn() }
+
+  package init(limit: Int) { self.limit = max(0, limit) }
+
+  /// The bytes that are kept now.
+  package var byteCount: Int { state.withLock { $0.byteCount } }
+
+  /// The block of that key, decoded by `decode` where it is not kept. Threads that want the same block wait for the
+  /// first. A block larger than the limit is returned and not kept.
+  package func block(_ key: Int32, decode: () throws(ImageError) -> [UInt8]) throws(ImageError) -> [UInt8] {
+    if let bytes = kept(key) { return bytes }
+    var result: Result<[UInt8], ImageError> = .success([])
+    turns[Int(UInt32(bitPattern: key) % 64)].lock.withLock { _ in
+      if let bytes = kept(key) {
+        result = .success(bytes)
+        return
+      }
+      do throws(ImageError) {
+        let bytes = try decode()
+        keep(bytes, key)
+        result = .success(bytes)
+      } catch {
+        result = .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  private func kept(_ key: Int32) -> [UInt8]? {
+    state.withLock { state -> [UInt8]? in
+      guard let place = state.places[key] else { return nil }
+      state.unlink(place)
+      state.linkNewest(place)
+      return state.slots[place].bytes
+    }
+  }
+
+  private func keep(_ bytes: [UInt8], _ key: Int32) {
+    guard bytes.count <= limit else { return }
+    state.withLock { state in
+      guard state.places[key] == nil else { return }
+      while state.byteCount > limit - bytes.count, state.oldest >= 0 { state.dropOldest() }
+      state.insert(bytes, key)
+    }
+  }
+}
+
+extension BlockCache.State {
+  fileprivate mutating func unlink(_ place: Int) {
+    let (newer, older) = (slots[place].newer, slots[place].older)
+    if newer >= 0 { slots[newer].older = older } else { newest = older }
+    if older >= 0 { slots[older].newer = newer } else { oldest = newer }
+  }
+
+  fileprivate mutating func linkNewest(_ place: Int) {
+    (slots[place].newer, slots[place].older) = (-1, newest)
+    if newest >= 0 { slots[newest].newer = place } else { oldest = place }
+    newest = place
+  }
+
+  fileprivate mutating func dropOldest() {
+    let place = oldest
+    unlink(place)
+    places[slots[place].key] = nil
+    byteCount -= slots[place].bytes.count
+    slots[place].bytes = []
+    free.append(place)
+  }
+
+  fileprivate mutating func insert(_ bytes: [UInt8], _ key: Int32) {
+    let slot = BlockCache.Slot(key: key, bytes: bytes, newer: -1, older: -1)
+    let place: Int
+    if let empty = free.popLast() {
+      place = empty
+      slots[place] = slot
+    } else {
+      place = slots.count
+      slots.append(slot)
+    }
+    places[key] = place
+    byteCount += bytes.count
+    linkNewest(place)
+  }
+}

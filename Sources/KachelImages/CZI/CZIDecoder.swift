@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+package import KachelBytes
+private import KachelPixels
+
+/// Reads and decodes the pixels of single sub-blocks.
+package struct CZIDecoder: Sendable {
+  /// No sub-block is decoded into more memory than this, in bytes.
+  package static let mostBytes = 2 << 30
+
+  package let source: ByteSource
+
+  package init(_ source: ByteSource) { self.source = source }
+
+  /// Where a sub-block's encoded pixels stand in the file. The file holds all of them.
+  package func payload(of block: CZISubBlock) throws(ImageError) -> Range<Int> {
+    let segment = try CZISegment("ZISRAWSUBBLOCK", at: block.position, of: source)
+    let (metadataSize, dataSize, dimensions) = try ImageError.wrapping { () throws(BytesError) in
+      var reader = ByteReader(
+        try source.read(at: segment.payload, count: 48), file: source.path, offset: segment.payload)
+      let metadataSize = Int(try reader.int32())
+      try reader.skip(4)
+      let dataSize = try reader.int64()
+      // Only the number of dimensions is taken from this copy of the directory entry: it moves the pixels.
+      try reader.seek(to: 44)
+      return (metadataSize, dataSize, Int(try reader.int32()))
+    }
+    guard metadataSize >= 0, dataSize >= 0, 0...40 ~= dimensions else {
+      throw damaged(
+        segment.payload,
+        "the sub-block has \(metadataSize) bytes of metadata, \(dataSize) of pixels and \(dimensions) dimensions")
+    }
+    let skipped = max(256, 48 + 20 * dimensions) + metadataSize
+    let start = segment.payload + skipped
+    guard dataSize <= Int64(segment.allocatedSize), skipped <= segment.allocatedSize - Int(dataSize) else {
+      throw damaged(
+        segment.payload, "the sub-block has \(dataSize) bytes of pixels in a segment of \(segment.allocatedSize) bytes")
+    }
+    guard start <= source.count, Int(dataSize) <= source.count - start else {
+      throw damaged(
+        start, "the sub-block has \(dataSize) bytes of pixels, but the file ends at \(source.count); it is incomplete")
+    }
+    return start..<start + Int(dataSize)
+  }
+
+  /// All pixels of a sub-block: tight rows of interleaved samples.
+  package func decode(_ block: CZISubBlock) throws(ImageError) -> [UInt8] {
+    let payload = try payload(of: block)
+    guard let type = CZIPixelType(rawValue: block.pixelType),
+      let compression = CZICompression(rawValue: block.compression)
+    else {
+      throw ImageError(
+        .unsupported, file: source.path, offset: payload.lowerBound,
+        "pixel type \(CZIPixelType.name(of: block.pixelType)) with compression "
+          + "\(CZICompression.name(of: block.compression)) is not read")
+    }
+    guard let count = block.byteCount, count <= Self.mostBytes else {
+      throw ImageError(
+        .unsupported, file: source.path, offset: payload.lowerBound,
+        "a sub-block of \(block.storedWidth) x \(block.storedHeight) pixels \(CZIPixelType.name(of: block.pixelType)) "
+          + "needs more than 2 GiB; save the image again in ZEN with smaller tiles")
+    }
+    return switch compression {
+    case .uncompressed: try uncompressed(payload, count: count)
+    case .zstd0: try zstandard(payload, header: 0, isPacked: false, count: count)
+    case .zstd1: try zstandard1(payload, type: type, count: count)
+    }
+  }
+
+  /// Missing bytes are 0 and surplus ones are ignored (resolution protocol of the libCZI documentation).
+  private func uncompressed(_ payload: Range<Int>, count: Int) throws(ImageError) -> [UInt8] {
+    let present = min(count, payload.count)
+    return try filled(count) { (output) throws(ImageError) in
+      try ImageError.wrapping { () throws(BytesError) in
+        try source.read(at: payload.lowerBound, into: .init(rebasing: output[0..<present]))
+      }
+      if present < count { output[present...].initializeMemory(as: UInt8.self, repeating: 0) }
+    }
+  }
+
+  /// The header before the frame: its length, then optionally 1 and flags, of which bit 0 means HiLo packing.
+  private func zstandard1(_ payload: Range<Int>, type: CZIPixelType, count: Int) throws(ImageError) -> [UInt8] {
+    let start = try ImageError.wrapping { () throws(BytesError) in
+      try source.read(at: payload.lowerBound, count: min(3, payload.count))
+    }
+    if start.first == 1 { return try zstandard(payload, header: 1, isPacked: false, count: count) }
+    guard start.count == 3, start[0] == 3, start[1] == 1 else {
+      throw damaged(payload.lowerBound, "the sub-block's Zstd1 header is \(start), which is not known")
+    }
+    let isPacked = start[2] & 1 != 0
+    guard !isPacked || type.sample == .uint16 else {
+      throw damaged(payload.lowerBound, "HiLo packing of pixels that are not 16-bit")
+    }
+    return try zstandard(payload, header: 3, isPacked: isPacked, count: count)
+  }
+
+  private func zstandard(_ payload: Range<Int>, header: Int, isPacked: Bool, count: Int) throws(ImageError) -> [UInt8] {
+    // Incompressible data grow by less than 1 %: a larger payload is damaged, and is not worth the memory.
+    guard payload.count - header <= count + count / 16 + 4096 else {
+      throw damaged(payload.lowerBound, "\(payload.count) bytes of Zstd for \(count) bytes of pixels")
+    }
+    let encoded = try ImageError.wrapping { () throws(BytesError) in
+      try source.read(at: payload.lowerBound, count: payload.count)
+    }
+    var problem: String?
+    let decoded = encoded.withUnsafeBytes { (all: UnsafeRawBufferPointer) -> [UInt8] in
+      let frame = UnsafeRawBufferPointer(rebasing: all[header...])
+      guard let size = Zstandard.contentSize(of: frame), size == count else {
+        let found = Zstandard.contentSize(of: frame).map { "\($0) bytes" } ?? "an unknown size"
+        problem = "the Zstd frame says \(found), but the sub-block has \(count) bytes of pixels"
+        return []
+      }
+      return [UInt8](unsafeUninitializedCapacity: count) { output, initialized in
+        let output = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(output)[0..<count])
+        if isPacked {
+          let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+          defer { packed.deallocate() }
+          problem = Zstandard.decompress(frame, into: packed)
+          if problem == nil { HiLo.unpack(UnsafeRawBufferPointer(packed), into: output) }
+        } else {
+          problem = Zstandard.decompress(frame, into: output)
+        }
+        initialized = problem == nil ? count : 0
+      }
+    }
+    if let problem { throw damaged(payload.lowerBound, problem) }
+    return decoded
+  }
+
+  private func filled(
+    _ count: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(ImageError) -> Void
+  ) throws(ImageError) -> [UInt8] {
+    var failure: ImageError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { output, initialized in
+      do throws(ImageError) {
+        try fill(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(output)[0..<count]))
+        initialized = count
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
+  private func damaged(_ offset: Int, _ reason: String) -> ImageError {
+    ImageError(.damaged, file: source.path, offset: offset, reason)
+  }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+package import KachelBytes
+package import KachelPixels
+
+/// A CZI file: full resolution, uncompressed or Zstandard, of any size.
+package final class CZIImage: ImageSource {
+  package let path: String
+  package let description: ImageDescription
+  package var cacheBytes: Int { compositor.cache.limit }
+  package let compositor: CZICompositor
+  /// The scenes' indices in the file, in the order of the description; `missing` where the file has none.
+  private let scenes: [Int32]
+  private let channelTypes: [CZIPixelType]
+
+  package init(_ source: ByteSource, cacheBytes: Int) throws(ImageError) {
+    path = source.path
+    let header = try CZIHeader(source)
+    let directory = try CZIDirectory(source, at: header.directoryPosition)
+    if !directory.obstacles.isEmpty {
+      throw ImageError(.unsupported, file: source.path, directory.obstacles.joined(separator: "; "))
+    }
+    let metadata = try CZIMetadata(source, at: header.metadataPosition)
+    let scenes = try Self.scenes(of: directory, names: metadata.sceneNames, file: source.path)
+    self.scenes = scenes.map(\.code)
+    channelTypes = try Self.channelTypes(of: directory, file: source.path)
+    let dimensions = directory.dimensions
+    description = ImageDescription(
+      format: "CZI", scenes: scenes.map(\.scene),
+      channels: channelTypes.enumerated().map { index, type in
+        let channel = index < metadata.channels.count ? metadata.channels[index] : nil
+        return .init(
+          name: channel?.name ?? "Channel \(index + 1)", color: channel?.color, pixelType: type.sample,
+          layout: type.layout)
+      },
+      depth: dimensions[1].count, times: dimensions[2].count,
+      axes: Set(zip("czt", dimensions).filter(\.1.exists).map(\.0)),
+      furtherDimensions: dimensions.dropFirst(3).filter(\.exists).map { .init(name: $0.name, count: $0.count) },
+      physicalSize: metadata.physicalSize,
+      compressions: Set(directory.subBlocks.filter(\.isLayer0).map(\.compression)).sorted()
+        .map(CZICompression.name(of:)))
+    compositor = CZICompositor(source, directory: directory, cacheBytes: cacheBytes)
+  }
+
+  private static func scenes(
+    of directory: CZIDirectory, names: [Int: String], file: String
+  ) throws(ImageError) -> [(code: Int32, scene: ImageDescription.Scene)] {
+    var boxes: [Int32: Region] = [:]
+    for block in directory.subBlocks where block.isLayer0 {
+      boxes[block.scene] = boxes[block.scene]?.union(block.region) ?? block.region
+    }
+    guard !boxes.isEmpty else { throw ImageError(.damaged, file: file, "the file holds no pixels") }
+    if boxes.values.contains(where: { $0.width > 1 << 31 || $0.height > 1 << 31 }) {
+      throw ImageError(.damaged, file: file, "a scene is wider or higher than 2^31 pixels")
+    }
+    // Sub-blocks without scene belong to every scene, and make one where there is no other.
+    if boxes.count > 1 { boxes[CZISubBlock.missing] = nil }
+    return boxes.sorted { $0.key < $1.key }.map { code, box in
+      let index = code == CZISubBlock.missing ? 0 : Int(code)
+      return (code, .init(index: index, name: names[index], box: box))
+    }
+  }
+
+  private static func channelTypes(of directory: CZIDirectory, file: String) throws(ImageError) -> [CZIPixelType] {
+    let count = directory.dimensions[0].count
+    guard count <= 4096 else { throw ImageError(.damaged, file: file, "the file has \(count) channels") }
+    var types: [CZIPixelType?] = Array(repeating: nil, count: count)
+    for block in directory.subBlocks where block.isLayer0 {
+      let channel = directory.position(of: block.plane, along: 0)
+      guard types[channel]?.rawValue != block.pixelType else { continue }
+      guard types[channel] == nil else {
+        throw ImageError(
+          .unsupported, file: file,
+          "channel \(channel) has sub-blocks of several pixel types, among them "
+            + "\(CZIPixelType.name(of: types[channel]?.rawValue ?? -1)) and "
+            + "\(CZIPixelType.name(of: block.pixelType)); save the channels one by one in ZEN")
+      }
+      types[channel] = CZIPixelType(rawValue: block.pixelType)
+    }
+    // A channel between others may have no sub-block at all in an acquisition that was broken off.
+    let other = types.lazy.compactMap(\.self).first ?? .gray8
+    return types.map { $0 ?? other }
+  }
+
+  private func place(of plane: PlaneIndex) throws(ImageError) -> (number: Int, scene: Int32, box: Region) {
+    var positions = plane.further
+    for name in positions.keys where !description.furtherDimensions.contains(where: { $0.name == name }) {
+      throw ImageError(.outOfRange, file: path, "there is no dimension \(name)")
+    }
+    (positions["C"], positions["Z"], positions["T"]) = (plane.channel, plane.z, plane.time)
+    guard scenes.indices.contains(plane.scene), let number = compositor.directory.plane(at: positions) else {
+      throw ImageError(
+        .outOfRange, file: path,
+        "there is no plane at \(plane); the file has \(scenes.count) scenes, \(description.times) times, "
+          + "\(description.depth) z, \(description.channels.count) channels")
+    }
+    return (number, scenes[plane.scene], description.scenes[plane.scene].box)
+  }
+
+  package func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws {
+    let (number, scene, box) = try place(of: plane)
+    let type = channelTypes[plane.channel]
+    try region.checkReadable(bytesPerPixel: type.bytesPerPixel, file: path)
+    try compositor.compose(
+      region.offsetBy(x: box.x, y: box.y), plane: number, scene: scene, type: type, into: pixels)
+  }
+
+  package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool {
+    guard !region.isEmpty, region.isBounded, let (number, scene, box) = try? place(of: plane) else { return false }
+    return compositor.isCovered(region.offsetBy(x: box.x, y: box.y), plane: number, scene: scene)
+  }
+
+  package func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
+    guard !region.isEmpty, region.isBounded, let (number, scene, box) = try? place(of: plane) else { return [] }
+    return compositor.coveredRegions(in: region.offsetBy(x: box.x, y: box.y), plane: number, scene: scene)
+      .map { $0.offsetBy(x: -box.x, y: -box.y) }
+  }
+}
+
+extension Region {
+  /// Whether sums of coordinates of this region and of any file's are far from overflow.
+  var isBounded: Bool { [x, y, width, height].allSatisfy { -(1 << 40)...(1 << 40) ~= $0 } }
+
+  /// Refuses regions that no machine holds in memory: beyond 64 GiB.
+  func checkReadable(bytesPerPixel: Int, file: String) throws(ImageError) {
+    let most = 64 << 30
+    guard isBounded, width >= 0, height >= 0, width == 0 || height <= most / bytesPerPixel / width else {
+      throw ImageError(
+        .outOfRange, file: file, "the region \(self) (x, y, width, height) cannot be read at once; read it in parts")
+    }
+  }
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+package import KachelBytes
+package import KachelPixels
+
+/// What the metadata XML of a CZI file adds to its directory: names, colours and distances.
+///
+/// Sizes and pixel types are never taken from it, as real files say wrong ones there.
+package struct CZIMetadata: Sendable {
+  package struct Channel: Sendable {
+    package var name: String?
+    package var color: RGB?
+  }
+
+  package private(set) var physicalSize = ImageDescription.PhysicalSize()
+  /// In the order of the file's channels. Their identifiers do not tell which is which: they may be GUIDs.
+  package private(set) var channels: [Channel] = []
+  /// By the scene's index.
+  package private(set) var sceneNames: [Int: String] = [:]
+
+  /// Metadata of a file without any.
+  package init() {}
+
+  /// - Parameter root: the element `ImageDocument`.
+  package init(_ root: XMLTree.Element) {
+    for distance in root.descendant("Metadata", "Scaling", "Items")?.children("Distance") ?? [] {
+      let value = Self.micrometres(distance.child("Value")?.text)
+      switch distance.attributes["Id"] {
+      case "X": physicalSize.x = value
+      case "Y": physicalSize.y = value
+      case "Z": physicalSize.z = value
+      default: break
+      }
+    }
+    let dimensions = root.descendant("Metadata", "Information", "Image", "Dimensions")
+    let inFile = dimensions?.child("Channels")?.children("Channel") ?? []
+    let shown = root.descendant("Metadata", "DisplaySetting", "Channels")?.children("Channel") ?? []
+    channels = (0..<max(inFile.count, shown.count)).map { index in
+      let channel = index < inFile.count ? inFile[index] : nil
+      let id = channel?.attributes["Id"]
+      let display = shown.first { id != nil && $0.attributes["Id"] == id } ?? (index < shown.count ? shown[index] : nil)
+      let elements = [channel, display].compactMap(\.self)
+      return Channel(
+        name: elements.lazy.compactMap { $0.attributes["Name"] }.first { !$0.isEmpty },
+        color: elements.lazy.compactMap { Self.color($0.child("Color")?.text) }.first)
+    }
+    for scene in dimensions?.descendant("S", "Scenes")?.children("Scene") ?? [] {
+      guard let index = scene.attributes["Index"].flatMap({ Int($0) }), let name = scene.attributes["Name"],
+        !name.isEmpty
+      else { continue }
+      sceneNames[index] = name
+    }
+  }
+
+  /// The metadata at `position` of the file; empty where `position` is 0.
+  package init(_ source: ByteSource, at position: Int64) throws(ImageError) {
+    self.init()
+    guard position != 0 else { return }
+    let segment = try CZISegment("ZISRAWMETADATA", at: position, of: source)
+    let tree = try ImageError.wrapping { () throws(BytesError) -> XMLTree? in
+      var reader = ByteReader(
+        try source.read(at: segment.payload, count: 4), file: source.path, offset: segment.payload)
+      let size = Int(try reader.int32())
+      guard size != 0 else { return nil }
+      return try XMLTree(try source.read(at: segment.payload + 256, count: size), file: source.path)
+    }
+    if let tree { self = CZIMetadata(tree.root) }
+  }
+
+  /// A length that the file gives in metres; `nil` where it says 0, which means unknown.
+  ///
+  /// The decimal point is moved in the text, so that 4E-07 m become 0.4 µm and not 0.39999999999999997.
+  static func micrometres(_ text: String?) -> Double? {
+    guard let text, let metres = Double(text), metres.isFinite, metres > 0 else { return nil }
+    let parts = text.lowercased().split(separator: "e", maxSplits: 1)
+    let exponent = parts.count == 2 ? Int(parts[1]) : 0
+    guard let exponent, abs(exponent) < 1000 else { return metres * 1e6 }
+    return Double("\(parts[0])e\(exponent + 6)") ?? metres * 1e6
+  }
+
+  /// `#AARRGGBB` or `#RRGGBB`. The alpha is ignored, as it is 0 in some files.
+  static func color(_ text: String?) -> RGB? {
+    guard let text, text.hasPrefix("#"), [7, 9].contains(text.utf8.count),
+      let value = UInt32(text.dropFirst(), radix: 16)
+    else { return nil }
+    func byte(_ shift: Int) -> UInt8 { UInt8(truncatingIfNeeded: value >> shift) }
+    return RGB(red: byte(16), green: byte(8), blue: byte(0))
+  }
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+private import KachelBytes
+public import KachelPixels
+
+/// An image file of any format that Kachel reads: CZI or PNG, recognised by its content and never by its name.
+public struct Image: ImageSource {
+  private let source: any ImageSource
+
+  /// Opens an image and reads what it holds, no pixels.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - cacheBytes: how many bytes of decoded blocks are kept in memory.
+  /// - Throws: `notAnImage` where the file cannot be opened or is of no known format, `unsupported` where it has
+  ///   something that is not read, `damaged` where it contradicts itself.
+  public init(at path: String, cacheBytes: Int = 64 << 20) throws(ImageError) {
+    let (bytes, start) = try ImageError.wrapping { () throws(BytesError) in
+      let bytes = try ByteSource(path: path)
+      return (bytes, try bytes.read(at: 0, count: min(bytes.count, 64)))
+    }
+    switch ImageFormat(start) {
+    case .czi: source = try CZIImage(bytes, cacheBytes: cacheBytes)
+    case .png: source = try PNGImage(bytes)
+    case .other(let name):
+      throw ImageError(.notAnImage, file: path, "is \(name); images are read in the formats CZI and PNG")
+    case nil:
+      throw ImageError(
+        .notAnImage, file: path,
+        bytes.count == 0
+          ? "the file is empty" : "is of no known image format; images are read in the formats CZI and PNG")
+    }
+  }
+
+  public var path: String { source.path }
+  public var description: ImageDescription { source.description }
+  public var cacheBytes: Int { source.cacheBytes }
+
+  public func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws {
+    try source.read(region, of: plane, into: pixels)
+  }
+
+  public func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool {
+    source.hasPixels(in: region, of: plane)
+  }
+
+  public func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
+    source.coveredRegions(in: region, of: plane)
+  }
+}
+
+/// A file format as its first bytes tell it.
+enum ImageFormat {
+  case czi
+  case png
+  /// Recognised, but not read: what it is, in words.
+  case other(String)
+
+  init?(_ start: [UInt8]) {
+    func begins(_ signature: some Sequence<UInt8>) -> Bool { start.starts(with: signature) }
+    if begins(CZIHeader.signature) {
+      self = .czi
+    } else if begins([0x89] + "PNG\r\n\u{1A}\n".utf8) {
+      self = .png
+    } else if begins([0x49, 0x49, 0x2A, 0]) || begins([0x4D, 0x4D, 0, 0x2A]) {
+      self = .other("a TIFF file")
+    } else if begins([0x49, 0x49, 0x2B, 0]) || begins([0x4D, 0x4D, 0, 0x2B]) {
+      self = .other("a BigTIFF file")
+    } else if begins([0xFF, 0xD8, 0xFF]) {
+      self = .other("a JPEG file")
+    } else if begins([0x49, 0x49, 0xBC]) {
+      self = .other("a JPEG-XR file")
+    } else if begins("PK\u{3}\u{4}".utf8) {
+      self = .other("a zip archive (as are .czmodel and .czann packages)")
+    } else if begins([0x89] + "HDF\r\n".utf8) {
+      self = .other("an HDF5 file")
+    } else if begins("GIF8".utf8) {
+      self = .other("a GIF file")
+    } else if begins("BM".utf8) {
+      self = .other("a BMP file")
+    } else {
+      return nil
+    }
+  }
+}

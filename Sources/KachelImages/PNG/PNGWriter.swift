@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+private import CSpng
+private import KachelBytes
+public import KachelPixels
+
+#if canImport(Glibc)
+  private import Glibc
+#else
+  private import Darwin
+#endif
+
+/// Writes a PNG file from top to bottom, some rows at a time, in memory of some rows.
+///
+/// Nothing appears under the final name before ``finish()``; a writer that goes away before leaves nothing behind.
+/// `@unchecked Sendable`: a writer has one user at a time and may be handed from thread to thread.
+public final class PNGWriter: @unchecked Sendable {
+  public let path: String
+  public let size: Size
+  public let layout: SampleLayout
+  public let pixelType: PixelType
+  /// How many rows are written.
+  public private(set) var rowsWritten = 0
+  private let output: PendingOutput
+  private let file: BufferedFile
+  private let encoder: OpaquePointer
+
+  /// - Parameters:
+  ///   - layout: `gray`, `grayAlpha`, `rgb` or `rgba`.
+  ///   - pixelType: `uint8` or `uint16`.
+  ///   - overwrite: whether a file of that name is replaced.
+  /// - Throws: `unsupported` where PNG cannot hold such pixels, `cannotWrite` where the file cannot be created.
+  public init(path: String, size: Size, layout: SampleLayout, pixelType: PixelType, overwrite: Bool) throws(ImageError)
+  {
+    let colorType: spng_color_type
+    switch layout {
+    case .gray: colorType = SPNG_COLOR_TYPE_GRAYSCALE
+    case .grayAlpha: colorType = SPNG_COLOR_TYPE_GRAYSCALE_ALPHA
+    case .rgb: colorType = SPNG_COLOR_TYPE_TRUECOLOR
+    case .rgba: colorType = SPNG_COLOR_TYPE_TRUECOLOR_ALPHA
+    case .bgr: throw ImageError(.unsupported, file: path, "PNG holds RGB, not BGR; turn the samples round")
+    }
+    guard pixelType != .float32 else {
+      throw ImageError(.unsupported, file: path, "PNG holds 8 and 16 bit integers, not floating point")
+    }
+    guard 1..<1 << 31 ~= size.width, 1..<1 << 31 ~= size.height else {
+      throw ImageError(.unsupported, file: path, "PNG cannot hold \(size) pixels")
+    }
+    let output = try ImageError.wrapping { () throws(BytesError) in
+      try PendingOutput(path: path, overwrite: overwrite)
+    }
+    let file = try BufferedFile(creating: output)
+    guard let encoder = spng_ctx_new(Int32(SPNG_CTX_ENCODER.rawValue)) else {
+      throw ImageError(.cannotWrite, file: path, "no memory to write PNG")
+    }
+    (self.path, self.size, self.layout, self.pixelType) = (output.path, size, layout, pixelType)
+    (self.output, self.file, self.encoder) = (output, file, encoder)
+    var header = spng_ihdr(
+      width: UInt32(size.width), height: UInt32(size.height), bit_depth: UInt8(8 * pixelType.size),
+      color_type: UInt8(colorType.rawValue), compression_method: 0, filter_method: 0, interlace_method: 0)
+    try file.check(
+      spng_set_png_stream(
+        encoder,
+        { _, user, bytes, length in
+          guard let user else { return SPNG_IO_ERROR.rawValue }
+          return Unmanaged<BufferedFile>.fromOpaque(user).takeUnretainedValue()
+            .append(.init(start: bytes, count: length))
+        }, Unmanaged.passUnretained(file).toOpaque()))
+    try file.check(spng_set_ihdr(encoder, &header))
+    // Level 4 after subtracting the row above: 5 times as fast as libspng's defaults on photographs, with files 2 %
+    // larger, and 200 MB/s on labels.
+    try file.check(spng_set_option(encoder, SPNG_IMG_COMPRESSION_LEVEL, 4))
+    try file.check(spng_set_option(encoder, SPNG_FILTER_CHOICE, Int32(SPNG_FILTER_CHOICE_UP.rawValue)))
+    let flags = SPNG_ENCODE_PROGRESSIVE.rawValue | SPNG_ENCODE_FINALIZE.rawValue
+    try file.check(spng_encode_image(encoder, nil, 0, Int32(SPNG_FMT_PNG.rawValue), Int32(flags)))
+  }
+
+  deinit { spng_ctx_free(encoder) }
+
+  /// Appends rows below those that are written.
+  ///
+  /// - Throws: `cannotWrite` where the rows do not fit the image, or where the file cannot be written, as when the
+  ///   disk is full.
+  public func write(rows: PixelBuffer) throws(ImageError) {
+    guard rows.width == size.width, rows.samples == layout.samples, rows.type == pixelType,
+      rows.height <= size.height - rowsWritten
+    else {
+      throw ImageError(
+        .cannotWrite, file: path,
+        "\(rows.height) rows of \(rows.width) pixels of \(rows.samples) \(rows.type) do not fit below row \(rowsWritten) "
+          + "of \(size) pixels of \(layout.samples) \(pixelType)")
+    }
+    for row in 0..<rows.height {
+      let line = UnsafeRawBufferPointer(rebasing: rows.bytes[row * rows.bytesPerRow..<(row + 1) * rows.bytesPerRow])
+      let code = spng_encode_row(encoder, line.baseAddress, line.count)
+      rowsWritten += 1
+      // The last row ends the image.
+      if code != 0, rowsWritten < size.height || code != Int32(SPNG_EOI.rawValue) { try file.check(code) }
+    }
+  }
+
+  /// Completes the file and gives it its final name.
+  ///
+  /// - Throws: `cannotWrite` where rows are missing or the file cannot be written.
+  public func finish() throws(ImageError) {
+    guard rowsWritten == size.height else {
+      throw ImageError(.cannotWrite, file: path, "only \(rowsWritten) of \(size.height) rows were written")
+    }
+    try file.close()
+    try ImageError.wrapping { () throws(BytesError) in try output.commit() }
+  }
+}
+
+/// A file that is written from start to end in large pieces.
+private final class BufferedFile {
+  private let path: String
+  private var descriptor: Int32
+  private var buffer: [UInt8] = []
+  private var failure: String?
+
+  init(creating output: PendingOutput) throws(ImageError) {
+    path = output.path
+    descriptor = open(output.temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else {
+      throw ImageError(.cannotWrite, file: path, "cannot be created: \(String(cString: strerror(errno)))")
+    }
+    buffer.reserveCapacity(1 << 18)
+  }
+
+  deinit { if descriptor >= 0 { _ = Self.closeDescriptor(descriptor) } }
+
+  private static func closeDescriptor(_ descriptor: Int32) -> Int32 {
+    #if canImport(Glibc)
+      Glibc.close(descriptor)
+    #else
+      Darwin.close(descriptor)
+    #endif
+  }
+
+  /// Returns 0 or libspng's code for a failure.
+  func append(_ bytes: UnsafeRawBufferPointer) -> Int32 {
+    buffer.append(contentsOf: bytes)
+    return buffer.count < 1 << 17 || flush() ? 0 : SPNG_IO_ERROR.rawValue
+  }
+
+  private func flush() -> Bool {
+    guard failure == nil else { return false }
+    failure = buffer.withUnsafeBytes { bytes in
+      var done = 0
+      while done < bytes.count {
+        let written = write(descriptor, bytes.baseAddress! + done, bytes.count - done)
+        if written < 0 && errno == EINTR { continue }
+        guard written > 0 else { return String(cString: strerror(errno)) }
+        done += written
+      }
+      return nil
+    }
+    buffer.removeAll(keepingCapacity: true)
+    return failure == nil
+  }
+
+  func check(_ code: Int32) throws(ImageError) {
+    guard code != 0 else { return }
+    throw ImageError(.cannotWrite, file: path, "cannot be written: \(failure ?? String(cString: spng_strerror(code)))")
+  }
+
+  /// Writes what is left and reports what the system could not write.
+  func close() throws(ImageError) {
+    guard descriptor >= 0 else { return }
+    var isWritten = flush()
+    if Self.closeDescriptor(descriptor) != 0, failure == nil {
+      failure = String(cString: strerror(errno))
+      isWritten = false
+    }
+    descriptor = -1
+    if !isWritten { try check(SPNG_IO_ERROR.rawValue) }
+  }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import KachelImages
+import KachelPixels
+import KachelTesting
+import Testing
+
+/// What the format's reference software reads from CZI files, as SHA-256 of the pixels.
+struct CZIGolden: Decodable, Sendable {
+  struct SubBlock: Decodable, Sendable {
+    var i: Int
+    var pixelType: String
+    var compression: String
+    var sha256: String?
+  }
+
+  struct Plane: Decodable, Sendable {
+    var plane: [String: Int]
+    var scene: Int?
+    var roi: [Int]
+    var maskAware: Bool?
+    var background: [Int]?
+    var sha256: String?
+    var error: String?
+    var region: Region { Region(x: roi[0], y: roi[1], width: roi[2], height: roi[3]) }
+  }
+
+  var subblocks: [SubBlock]
+  var planes: [Plane]
+  var rois: [Plane]
+  var scenesNoPyramid: [String: [Int]]?
+
+  enum CodingKeys: String, CodingKey {
+    case subblocks, planes, rois
+    case scenesNoPyramid = "scenes_no_pyramid"
+  }
+
+  init(_ file: String) throws {
+    let name = "czi/goldens/" + file.replacing(".czi", with: ".json")
+    self = try JSONDecoder().decode(CZIGolden.self, from: SharedData.data(name))
+  }
+}
+
+/// All files of the manifest, and which of them are refused with which words.
+enum CZIFiles {
+  struct Entry: Decodable, Sendable { var file: String }
+
+  static let refused = [
+    "synthetic/pixeltypes_x_compression.czi": "Bgr96Float in 4 of 24 sub-blocks",
+    "synthetic/raw_bgra32.czi": "Bgra32 in 1 of 1",
+    "synthetic/raw_gray32.czi": "Gray32 in 1 of 1",
+    "synthetic/raw_gray64float.czi": "Gray64Float in 1 of 1",
+    "synthetic/raw_jpeg_gray8_bgr24.czi": "JPEG in 2 of 2",
+    "synthetic/raw_jpegxr_gray32float.czi": "JPEG-XR in 1 of 1",
+    "synthetic/raw_jpegxr_types.czi": "JPEG-XR in 4 of 4",
+    "synthetic/raw_lzw_gray8_gray16.czi": "LZW in 2 of 2",
+  ]
+
+  static let all: [String] = {
+    let entries = try? JSONDecoder().decode([Entry].self, from: SharedData.data("czi/manifest.json"))
+    return entries?.map(\.file) ?? []
+  }()
+  static let read = all.filter { refused[$0] == nil }
+  static func path(_ file: String) throws -> String { try SharedData.path("czi/" + file) }
+}
+
+/// Counts of goldens that were compared, so that a golden that is silently passed over fails a test.
+struct Tally: Equatable, CustomStringConvertible {
+  var matched = 0
+  /// Mask-aware planes: valid-pixel masks of layer 0 are ignored, as libCZI does by default.
+  var maskAware = 0
+  /// Of a pixel type or compression that is not read.
+  var unread = 0
+  /// The reference software itself failed.
+  var withoutHash = 0
+  var description: String {
+    "\(matched) matched, \(maskAware) mask-aware, \(unread) unread, \(withoutHash) without hash"
+  }
+}
+
+@Suite struct CZIGoldenTests {
+  func subBlocks(_ file: String, _ golden: CZIGolden) throws -> Tally {
+    let compositor = try CZICompositor(at: CZIFiles.path(file))
+    #expect(compositor.directory.subBlocks.count == golden.subblocks.count)
+    var tally = Tally()
+    for expected in golden.subblocks {
+      let block = compositor.directory.subBlocks[expected.i]
+      #expect(CZIPixelType.name(of: block.pixelType) == expected.pixelType)
+      if CZIPixelType(rawValue: block.pixelType) == nil || CZICompression(rawValue: block.compression) == nil {
+        #expect(throws: ImageError.self) { try compositor.decoder.decode(block) }
+        tally.unread += 1
+        continue
+      }
+      #expect(sha256Hex(try compositor.decoder.decode(block)) == expected.sha256, "\(file) sub-block \(expected.i)")
+      tally.matched += 1
+    }
+    return tally
+  }
+
+  /// Compares planes and regions in the file's own coordinates, by the low level.
+  func planes(_ file: String, _ goldens: [CZIGolden.Plane]) throws -> Tally {
+    let compositor = try CZICompositor(at: CZIFiles.path(file), cacheBytes: 1 << 20)
+    let directory = compositor.directory
+    let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
+    var tally = Tally()
+    for golden in goldens {
+      guard let hash = golden.sha256 else {
+        #expect(golden.error != nil)
+        tally.withoutHash += 1
+        continue
+      }
+      if golden.maskAware == true {
+        tally.maskAware += 1
+        continue
+      }
+      var positions: [String: Int] = [:]
+      for (name, value) in golden.plane {
+        guard let dimension = directory.dimensions.first(where: { $0.name == name && $0.exists }) else { continue }
+        positions[name] = value - dimension.minimum
+      }
+      let number = try #require(directory.plane(at: positions))
+      let block = try #require(directory.subBlocks.first { $0.isLayer0 && $0.plane == number })
+      guard let type = CZIPixelType(rawValue: block.pixelType), CZICompression(rawValue: block.compression) != nil
+      else {
+        tally.unread += 1
+        continue
+      }
+      try compositor.compose(
+        golden.region, plane: number, scene: golden.scene.map(Int32.init), type: type,
+        background: golden.background?.first == 1 ? white(type) : nil, into: pixels)
+      #expect(
+        sha256Hex(.init(pixels.bytes)) == hash, "\(file) \(golden.plane) scene \(String(describing: golden.scene))")
+      tally.matched += 1
+    }
+    return tally
+  }
+
+  func white(_ type: CZIPixelType) -> [UInt8] {
+    type == .gray32Float
+      ? withUnsafeBytes(of: Float(1)) { Array($0) } : Array(repeating: 255, count: type.bytesPerPixel)
+  }
+
+  @Test func everyFileIsReadOrRefused() {
+    #expect(CZIFiles.all.count == 36 && CZIFiles.read.count == 28)
+  }
+
+  @Test func everySubBlock() throws {
+    var all = Tally()
+    for file in CZIFiles.all {
+      let tally = try subBlocks(file, CZIGolden(file))
+      all.matched += tally.matched
+      all.unread += tally.unread
+    }
+    #expect(all == Tally(matched: 782, unread: 16))
+  }
+
+  @Test func everyPlaneAndRegion() throws {
+    var all = Tally()
+    for file in CZIFiles.all {
+      let golden = try CZIGolden(file)
+      for tally in [try planes(file, golden.planes), try planes(file, golden.rois)] {
+        all.matched += tally.matched
+        all.maskAware += tally.maskAware
+        all.unread += tally.unread
+        all.withoutHash += tally.withoutHash
+      }
+    }
+    #expect(all == Tally(matched: 605, maskAware: 2, unread: 32, withoutHash: 36))
+  }
+
+  @Test(arguments: CZIFiles.refused.sorted { $0.key < $1.key }) func refusedByName(_ file: String, _ words: String)
+    throws
+  {
+    let error = #expect(throws: ImageError.self) { try Image(at: CZIFiles.path(file)) }
+    #expect(error?.kind == .unsupported)
+    #expect(error?.reason.contains(words) == true, "\(String(describing: error))")
+    #expect(error?.reason.contains("ZEN") == true)
+  }
+}
