@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+@testable import KachelModels
+import KachelTesting
+import Testing
+
+/// Packages that must be refused, and why.
+@Suite struct BadPackageTests {
+  typealias Member = ZipFixture.Member
+
+  @Test func theFixturesThemselvesAreGood() throws {
+    try PackageFixture.read(PackageFixture.czann()).checkRunnable()
+    try PackageFixture.read(PackageFixture.czmodel()).checkRunnable()
+  }
+
+  // MARK: The archive
+
+  @Test func notAPackage() throws {
+    let folder = try ScratchFolder()
+    for bytes in [Array("text".utf8), [UInt8](repeating: 0x89, count: 500)] {
+      let path = try folder.write(bytes, to: UUID().uuidString)
+      #expect { try ModelPackage(at: path) } throws: { ($0 as? ModelError)?.kind == .notAPackage }
+    }
+    #expect { try ModelPackage(at: folder.file("missing.czann")) } throws: { ($0 as? ModelError)?.kind == .cannotRead }
+    #expect { try ModelPackage(at: folder.path) } throws: { ($0 as? ModelError)?.kind == .cannotRead }
+    let error = PackageFixture.refusal(ZipFixture([Member("picture.png", "x")]))
+    #expect(error?.kind == .notAPackage)
+    #expect(error?.description.contains("no metadata") == true)
+  }
+
+  @Test func cutOff() throws {
+    let folder = try ScratchFolder()
+    let path = try folder.write(PackageFixture.czann().bytes.dropLast(40), to: "cut.czann")
+    #expect { try ModelPackage(at: path) } throws: {
+      let error = $0 as? ModelError
+      return error?.kind == .damaged && error?.reason.contains("cut off") == true && error?.file == path
+    }
+  }
+
+  @Test func parts() throws {
+    func reason(_ fixture: ZipFixture) -> String { PackageFixture.refusal(fixture)?.reason ?? "accepted" }
+    #expect(reason(ZipFixture([Member("model.json", PackageFixture.json())])).contains("has no model"))
+    #expect(reason(ZipFixture([Member("model.model", [8, 1])])).contains("has no metadata"))
+    #expect(reason(try PackageFixture.czann(more: [Member("other.model", "x")])).contains("several models"))
+    #expect(reason(try PackageFixture.czann(more: [Member("id.xml", "<Model/>")])).contains("XML and JSON"))
+    #expect(reason(try PackageFixture.czmodel(more: [Member("model.json", "{}")])).contains("XML and JSON"))
+    #expect(reason(try PackageFixture.czann(more: [Member("../x", "x")])).contains(".."))
+    #expect(reason(try PackageFixture.czann(more: [Member("model.json", "x")])).contains("two members"))
+    var zeros = Member.zeros("big", count: 1 << 20)
+    zeros.declaredSize = 3 << 30
+    #expect(reason(try PackageFixture.czann(more: [zeros])).contains("not read"))
+    let two = ZipFixture([Member("a.xml", PackageFixture.xml()), Member("b.xml", "<x/>"), Member("a.model", [8, 1])])
+    #expect(reason(two).contains("several metadata"))
+  }
+
+  /// A licence of any name, as of a metadata file, does not confuse.
+  @Test(arguments: ["license.txt", "My Licence.PDF", "terms", "license.xml"]) func licences(name: String) throws {
+    let package = try PackageFixture.read(PackageFixture.czmodel(more: [Member(name, "free")]))
+    #expect(package.license?.name == name)
+    #expect(package.license?.bytes == Array("free".utf8))
+  }
+
+  @Test func payloads() throws {
+    func error(_ payload: [UInt8]) throws -> ModelError? {
+      do {
+        let package = try PackageFixture.read(PackageFixture.czann(model: payload))
+        _ = try package.checkRunnable()
+        return nil
+      } catch { return error as? ModelError }
+    }
+    #expect(try error([])?.reason.contains("empty") == true)
+    #expect(try error([0x89, 0x48, 0x44, 0x46, 1, 2])?.reason.contains("HDF5") == true)
+    #expect(try error(Array("hello world".utf8))?.kind == .damaged)
+    #expect(try error([0x80, 0x04, 0x95, 1])?.reason.contains("pickle") == true)
+    #expect(try error([0x80, 0x04, 0x95, 1])?.kind == .unsupported)
+    #expect(try error([0x50, 0x4B, 3, 4, 0, 0])?.kind == .damaged)
+    #expect(try error(ZipFixture([Member("x", "y")]).bytes)?.reason.contains("saved_model.pb") == true)
+    #expect(try error(ZipFixture([Member("saved_model.pb", [0x12, 0xFF])]).bytes)?.reason.contains("damaged") == true)
+    #expect(try error(ZipFixture([Member("saved_model.pb", [0x08, 1])]).bytes)?.reason.contains("serve") == true)
+    #expect(try error(PackageFixture.network().dropLast(7))?.kind == .damaged)
+    #expect(try error([0x08, 7])?.reason.contains("no operations") == true)
+  }
+
+  // MARK: Metadata
+
+  @Test(
+    arguments: [
+      (["Id": nil], "Id is missing"), (["Id": "<Id/>"], "Id is missing"), (["Channels": nil], "Channels is missing"),
+      (["TrainingClasses": nil], "TrainingClasses is missing"),
+      (["TrainingClasses": "<TrainingClasses><Item LabelValue=\"1\"/></TrainingClasses>"], "has no Name"),
+      (["TrainingClasses": "<TrainingClasses><Item Name=\"a\" colR=\"256\"/></TrainingClasses>"], "colR"),
+      (["TrainingClasses": "<TrainingClasses><Item Name=\"a\" LabelValue=\"0\"/></TrainingClasses>"], "LabelValue"),
+      (
+        [
+          "TrainingClasses":
+            "<TrainingClasses><Item Name=\"a\" LabelValue=\"1\"/><Item Name=\"b\" LabelValue=\"1\"/></TrainingClasses>"
+        ], "two classes"
+      ),
+      (["BorderSize": "<BorderSize>-1</BorderSize>"], "BorderSize is -1"),
+      (["BorderSize": "<BorderSize>8.5</BorderSize>"], "BorderSize is 8.5"),
+      (["BorderSize": "<BorderSize>99999999999999999999</BorderSize>"], "BorderSize"),
+      (["ColorHandling": "<ColorHandling>Blue</ColorHandling>"], "colour handling Blue"),
+      (["Channels": "<Channels><Item PixelType=\"Gray12\"/></Channels>"], "pixel type Gray12"),
+      (["Channels": "<Channels><Item PixelType=\"Gray8 Bgr24\"/></Channels>"], "differ"),
+      (["Channels": "<Channels><Item/></Channels>"], "no PixelType"),
+      (["X": "<ScaleInputsByBitdepth>perhaps</ScaleInputsByBitdepth>"], "perhaps"),
+    ] as [([String: String?], String)])
+  func badXML(changes: [String: String?], reason: String) throws {
+    let error = try #require(PackageFixture.refusal(PackageFixture.czmodel(xml: PackageFixture.xml(changes))))
+    #expect(error.reason.contains(reason))
+    #expect(error.member == "id-1.xml")
+  }
+
+  @Test func xmlThatReachesOut() throws {
+    let entity = "<!DOCTYPE Model [<!ENTITY x SYSTEM \"file:///etc/passwd\">]>"
+    let error = try #require(
+      PackageFixture.refusal(PackageFixture.czmodel(xml: PackageFixture.xml(["Id": "<Id>&x;</Id>"], prolog: entity))))
+    #expect(error.kind == .damaged)
+    #expect(PackageFixture.refusal(try PackageFixture.czmodel(xml: "<Model Version='3.1.0'><Id>"))?.kind == .damaged)
+    #expect(PackageFixture.refusal(try PackageFixture.czmodel(xml: "<Other/>"))?.kind == .notAPackage)
+  }
+
+  @Test(arguments: ["2", "4.0.0", "3.3.0", "3.1", "x", "", "1.0.0"]) func unknownXMLVersions(version: String) throws {
+    let fixture = try PackageFixture.czmodel(xml: PackageFixture.xml(version: version))
+    let error = try #require(PackageFixture.refusal(fixture))
+    #expect(error.kind == .unsupported)
+    #expect(error.reason.contains("version \(version) is"))
+  }
+
+  @Test(arguments: ["1.2.0", "2.2.0", "3.0.0", "2", "two"]) func unknownJSONVersions(version: String) throws {
+    let fixture = try PackageFixture.czann(json: PackageFixture.json(["FormatVersion": "\"\(version)\""]))
+    let error = try #require(PackageFixture.refusal(fixture))
+    #expect(error.kind == .unsupported)
+    #expect(error.reason.contains(version))
+  }
+
+  @Test(
+    arguments: [
+      (["Id": nil], "Id is missing"), (["Id": "7"], "Id is not a string"), (["Type": nil], "Type is missing"),
+      (["Type": "\"Foo\""], "Type Foo"), (["InputShape": nil], "InputShape is missing"),
+      (["OutputShape": nil], "OutputShape is missing"), (["InputShape": "[64, 64]"], "2 numbers"),
+      (["InputShape": "[1,2,3,4,5]"], "5 numbers"), (["InputShape": "\"64\""], "not a list of numbers"),
+      (["InputShape": "[64, 64, \"1\"]"], "not a list of numbers"), (["InputShape": "[64, 0, 1]"], "InputShape has 0"),
+      (["InputShape": "[64, 64.5, 1]"], "64.5"), (["InputShape": "[1e300, 64, 1]"], "1e+300"),
+      (["InputShape": "[64, 64, 5000]"], "5000 channels"), (["Classes": "\"ab\""], "not a list of strings"),
+      (["Classes": "[1, 2]"], "not a list of strings"), (["MinOverlap": "[-2, 8]"], "MinOverlap has -2"),
+      (["MinOverlap": "[]"], "0 numbers"), (["MinOverlap": "8"], "not a list"), (["ModelName": "[]"], "not a string"),
+      (["Scaling": "[0, 1]"], "Scaling"), (["Scaling": "[1e-7]"], "1 numbers"), (["Scaling": "[true, 1]"], "Scaling"),
+    ] as [([String: String?], String)])
+  func badJSON(changes: [String: String?], reason: String) throws {
+    let error = try #require(PackageFixture.refusal(PackageFixture.czann(json: PackageFixture.json(changes))))
+    #expect(error.reason.contains(reason))
+    #expect(error.member == "model.json")
+  }
+
+  @Test(arguments: ["", "[]", "7", "{", "{\"Id\": }", "nonsense", String(repeating: "[", count: 100_000)])
+  func notJSON(text: String) throws {
+    #expect(PackageFixture.refusal(try PackageFixture.czann(json: text))?.kind == .damaged)
+  }
+
+  // MARK: Any bytes
+
+  @Test func everyTruncationIsRefused() throws {
+    let folder = try ScratchFolder()
+    let bytes = try Data(contentsOf: URL(filePath: SharedData.path("models/torch/torch_from_json.czann")))
+    for count in stride(from: 0, to: bytes.count, by: 37) {
+      let path = try folder.write(bytes.prefix(count), to: "cut")
+      #expect(throws: ModelError.self) { try ModelPackage(at: path) }
+    }
+  }
+
+  @Test(arguments: ["models/torch/torch_from_json.czann", "models/tf/v120/seed_onnx12.czmodel"], 0..<4)
+  func mutationsNeverCrash(name: String, seed: Int) throws {
+    let folder = try ScratchFolder()
+    let original = [UInt8](try Data(contentsOf: URL(filePath: SharedData.path(name))))
+    var random = SeededRandom(seed: UInt64(seed))
+    for _ in 0..<40 {
+      var bytes = original
+      for _ in 0...Int.random(in: 0..<8, using: &random) {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      if let package = try? ModelPackage(at: folder.write(bytes, to: "mutated")) { _ = try? package.checkRunnable() }
+    }
+  }
+
+  /// Past the archives' checksums, the graphs themselves.
+  @Test(
+    arguments: ["models/tf/v120/seed_onnx12_dynamic.czmodel", "models/tf/normalization/DNNModel.czmodel"], 0..<4)
+  func mutatedGraphsNeverCrash(name: String, seed: Int) throws {
+    let graph: [UInt8]
+    let isZipped: Bool
+    switch try ModelPackage(at: SharedData.path(name)).graph {
+    case .onnx(let bytes): (graph, isZipped) = (bytes, false)
+    case .savedModel(let archive): (graph, isZipped) = (try archive.graphBytes(), true)
+    case .classical: return
+    }
+    var random = SeededRandom(seed: UInt64(seed))
+    for _ in 0..<40 {
+      var bytes = graph
+      for _ in 0...Int.random(in: 0..<6, using: &random) {
+        bytes[Int.random(in: 0..<bytes.count, using: &random)] = UInt8.random(in: 0...255, using: &random)
+      }
+      let payload = isZipped ? ZipFixture([Member("saved_model.pb", bytes)]).bytes : bytes
+      guard let package = try? PackageFixture.read(PackageFixture.czann(model: payload)) else { continue }
+      _ = try? package.checkRunnable()
+    }
+  }
+}
