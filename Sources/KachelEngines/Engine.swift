@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Software that runs networks. It knows graphs, shapes and buffers, and nothing of images or packages.
+///
+/// ```swift
+/// let engine = try OpenVINO.load()
+/// let network = try engine.read(.onnx(bytes), name: "nuclei.onnx")
+/// let compiled = try network.compile(inputShape: [1, 512, 512, 1], threads: 2, streams: 1)
+/// let request = try compiled.makeRequest()
+/// try request.run(input: tile, output: scores)
+/// ```
+///
+/// Every call blocks its thread for as long as it takes; see ``OwnThread``.
+public protocol Engine: Sendable {
+  /// What users know it as, as in `OpenVINO`.
+  var name: String { get }
+  /// Its version and build as it states them; results of different versions may differ in the last digits.
+  var version: String { get }
+
+  /// Reads a network and looks at its inputs and outputs.
+  ///
+  /// - Parameter name: What errors call the network: usually its file.
+  /// - Throws: `refused` where the bytes are not a network, or hold operations that the engine lacks.
+  func read(_ source: NetworkSource, name: String) throws(EngineError) -> any Network
+}
+
+/// Where a network's graph and weights are.
+public enum NetworkSource: Sendable {
+  /// The content of an ONNX file with its weights inside.
+  case onnx([UInt8])
+  /// The path of a TensorFlow SavedModel: a folder with `saved_model.pb` and `variables`.
+  case savedModel(folder: String)
+}
+
+/// An input or an output of a network.
+public struct Port: Sendable, Hashable {
+  /// Its name in the graph; empty where the graph gives none.
+  public let name: String
+  /// The length of each axis, nil where the network leaves it open; empty where even the number of axes is open.
+  public let shape: [Int?]
+  /// Whether its numbers are 32-bit floating point, the only ones that can be passed.
+  public let isFloat32: Bool
+
+  public init(name: String, shape: [Int?], isFloat32: Bool) {
+    self.name = name
+    self.shape = shape
+    self.isFloat32 = isFloat32
+  }
+}
+
+/// A network that an engine has read.
+public protocol Network: Sendable {
+  var inputs: [Port] { get }
+  var outputs: [Port] { get }
+
+  /// Prepares the network for tensors of one shape. Calls are independent of each other.
+  ///
+  /// - Parameters:
+  ///   - inputShape: The length of every axis, as in `[1, 512, 512, 3]`. Where it is the network's own, the network is
+  ///     left as it is.
+  ///   - threads: How many threads it may use in all, 1 or more.
+  ///   - streams: For how many requests running at the same time the threads are split, 1 or more. Results do not
+  ///     depend on either number.
+  /// - Throws: `refused` where the network has not exactly one input, or takes or gives other numbers than float32, or
+  ///   cannot take that shape, as when a fixed size is built into it. Of several outputs only the first is delivered.
+  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork
+}
+
+/// A network ready to run on tensors of one shape.
+public protocol CompiledNetwork: Sendable {
+  var inputShape: [Int] { get }
+  /// The shape of the network's first output for that input.
+  var outputShape: [Int] { get }
+
+  /// A place to run it. Several requests of one network run at the same time, each on its own thread.
+  func makeRequest() throws(EngineError) -> sending any InferenceRequest
+}
+
+/// One run of a network at a time. It may move between threads, but is used by one of them at a time.
+public protocol InferenceRequest: AnyObject {
+  /// Runs the network and returns when the output is complete.
+  ///
+  /// - Parameters:
+  ///   - input: The input tensor: float32, the last axis running fastest, aligned to 4 bytes. It is read in place, and
+  ///     not changed.
+  ///   - output: Where the output tensor goes, laid out like the input. It is written in place, all of it.
+  /// - Throws: `failed` where a buffer is not exactly as large as its shape demands, or where the engine fails.
+  func run(input: UnsafeMutableRawBufferPointer, output: UnsafeMutableRawBufferPointer) throws(EngineError)
+}
