@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+public import KachelImages
+private import KachelPixels
+
+/// How well one label of a result covers a true mask.
+public struct LabelComparison: Sendable, Hashable {
+  public let intersection: Int
+  public let union: Int
+  /// 0 to 1; 1 where neither has a pixel.
+  public var intersectionOverUnion: Double { union == 0 ? 1 : Double(intersection) / Double(union) }
+
+  /// Compares the first plane of a result with the first plane of an image.
+  ///
+  /// - Parameters:
+  ///   - folder: an OME-Zarr that Kachel wrote.
+  ///   - truth: a gray image of the same size; every pixel that is not 0 belongs to the mask.
+  ///   - label: the label's value.
+  /// - Throws: ``ImageError``; ``SegmentationError`` where the sizes differ.
+  public init(labels folder: String, truth: any ImageSource, label: Int) throws {
+    let labels = try ZarrArrayReader(folder: folder + "/0")
+    let size = truth.description.scenes[0].size
+    guard size == labels.size else {
+      throw SegmentationError(.mismatch, file: truth.path, "has \(size) pixels, but the labels have \(labels.size)")
+    }
+    guard truth.description.channels[0].layout == .gray else {
+      throw SegmentationError(.mismatch, file: truth.path, "is no gray mask")
+    }
+    let ours = PixelBuffer(width: 0, height: 0, type: .uint8), theirs = PixelBuffer(width: 0, height: 0, type: .uint8)
+    var (intersection, union) = (0, 0)
+    for top in stride(from: 0, to: size.height, by: 256) {
+      let strip = Region(x: 0, y: top, width: size.width, height: min(256, size.height - top))
+      try labels.read(strip, of: 0, into: ours)
+      try truth.read(strip, of: PlaneIndex(), into: theirs)
+      for index in 0..<strip.area {
+        let (isOurs, isTheirs) = (ours.integer(index) == label, theirs.integer(index) != 0)
+        if isOurs && isTheirs { intersection += 1 }
+        if isOurs || isTheirs { union += 1 }
+      }
+    }
+    self.intersection = intersection
+    self.union = union
+  }
+}
+
+extension PixelBuffer {
+  /// A sample as an integer; of floating-point numbers only whether they are 0.
+  fileprivate func integer(_ index: Int) -> Int {
+    switch type {
+    case .uint8: Int(values(as: UInt8.self)[index])
+    case .uint16: Int(values(as: UInt16.self)[index])
+    case .float32: values(as: Float.self)[index] == 0 ? 0 : 1
+    }
+  }
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+import KachelPixels
+
+/// The tiles of a plane: the product of two axes.
+public struct PlaneGrid: Sendable, Hashable {
+  /// The cut of the columns and of the rows.
+  public let x: AxisGrid
+  public let y: AxisGrid
+
+  public init(x: AxisGrid, y: AxisGrid) {
+    self.x = x
+    self.y = y
+  }
+
+  /// One tile of the grid, by its place in it.
+  public struct Tile: Sendable, Hashable {
+    // Small, as large planes have millions.
+    let column: Int32
+    let row: Int32
+  }
+
+  /// The first pixel that a tile sees, on either axis.
+  func origin(of tile: Tile) -> (x: Int, y: Int) { (x.origin(Int(tile.column)), y.origin(Int(tile.row))) }
+
+  /// What a tile decides, in the plane.
+  func core(of tile: Tile) -> Region { Region(x: x.core(Int(tile.column)), y: y.core(Int(tile.row))) }
+
+  /// The tiles that decide any pixel of `region` and whose cores hold any pixel of the image, in reading order.
+  ///
+  /// The grid is searched by halves, so that a plane that is almost empty costs little however large it is.
+  ///
+  /// - Parameters:
+  ///   - limit: how many there may be.
+  ///   - hasPixels: whether the image holds any pixel of a region of the plane.
+  /// - Returns: `nil` where there are more.
+  func tiles(deciding region: Region, limit: Int, where hasPixels: (Region) -> Bool) -> [Tile]? {
+    var tiles: [Tile] = []
+    func seen(_ columns: Range<Int>, _ rows: Range<Int>) -> Bool {
+      hasPixels(
+        Region(
+          x: x.core(columns.lowerBound).lowerBound..<x.core(columns.upperBound - 1).upperBound,
+          y: y.core(rows.lowerBound).lowerBound..<y.core(rows.upperBound - 1).upperBound))
+    }
+    func search(_ columns: Range<Int>, _ rows: Range<Int>) {
+      guard tiles.count <= limit, !columns.isEmpty, !rows.isEmpty, seen(columns, rows) else { return }
+      if rows.count > 1 {
+        let middle = rows.lowerBound + rows.count / 2
+        search(columns, rows.lowerBound..<middle)
+        search(columns, middle..<rows.upperBound)
+      } else if columns.count > 1 {
+        let middle = columns.lowerBound + columns.count / 2
+        search(columns.lowerBound..<middle, rows)
+        search(middle..<columns.upperBound, rows)
+      } else {
+        tiles.append(Tile(column: Int32(columns.lowerBound), row: Int32(rows.lowerBound)))
+      }
+    }
+    search(x.indices(deciding: region.x..<region.maxX), y.indices(deciding: region.y..<region.maxY))
+    return tiles.count <= limit ? tiles : nil
+  }
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+import KachelEngines
+import KachelImages
+import KachelModels
+import KachelPixels
+
+/// Decides how large tiles are, from what the package declares, the network fixes and the memory allows.
+struct Planner {
+  let package: ModelPackage
+  let facts: GraphFacts
+  let network: any Network
+  let options: SegmentationOptions
+  let threads: Int
+
+  /// A plan and how many requests run at the same time.
+  struct Decision {
+    let plan: TilePlan
+    let streams: Int
+    /// Channels of the network's output.
+    let outputChannels: Int
+    let warnings: [String]
+  }
+
+  /// What a tile sees around its core where neither the package nor the user says.
+  static let assumedHalo = 64
+  /// The stride of a network whose graph does not plainly show it.
+  static let assumedStride = 32
+  /// The tile of a network that takes any size but whose answer depends on it, where the package declares none.
+  static let assumedTile = 512
+  /// A second request at the same time makes a tile about this much cheaper, and costs memory.
+  fileprivate static let secondStreamGain = 0.93
+
+  /// - Parameter otherBytes: what the run needs besides the engine and the tiles: caches, the preview.
+  func decide(
+    planes: [Size], mapping: InputMapping, bytesPerPixel: Int, otherBytes: Int
+  ) throws -> Decision {
+    var warnings: [String] = []
+    let rules = try rules(&warnings)
+    // Where the tile's size is fixed, the plan is known before the memory is.
+    guard TilePlan(planes: planes, rules: rules, tilePixels: .max >> 8) != nil else { throw noRoom(rules) }
+    let probe = try TileProbe.measure(
+      network, fixed: fixedShape, stride: rules.stride, channels: mapping.channels, threads: threads,
+      limit: options.memory, file: package.path)
+    let budget = MemoryBudget(
+      limit: options.memory.bytes, fixed: probe.fixedBytes + otherBytes, enginePerPixel: probe.bytesPerPixel,
+      // The image's pixels, the input, the scores, and label, confidence and coverage.
+      slotPerPixel: bytesPerPixel + 4 * mapping.channels + 4 * probe.outputChannels + 5)
+    var best: (plan: TilePlan, streams: Int, work: Double)?
+    for streams in 1...min(2, threads) {
+      guard let plan = TilePlan(planes: planes, rules: rules, tilePixels: budget.tilePixels(streams: streams)) else {
+        continue
+      }
+      guard budget.needed(tilePixels: plan.largestTile, streams: streams) <= options.memory.bytes else { continue }
+      let work = plan.grids.reduce(0.0) { $0 + $1.work(streams: streams) }
+      if let best, best.work <= work { continue }
+      best = (plan, streams, work)
+    }
+    guard let best else {
+      let least =
+        TilePlan(planes: planes, rules: rules, tilePixels: 0)?.largestTile
+        ?? (2 * rules.halo.width + rules.stride.width) * (2 * rules.halo.height + rules.stride.height)
+      let needed = MemoryLimit(bytes: budget.needed(tilePixels: least, streams: 1))
+      throw SegmentationError(
+        .memory, file: package.path,
+        "a tile needs about \(needed), more than the \(options.memory) allowed; pass --memory with more")
+    }
+    return Decision(
+      plan: best.plan, streams: best.streams, outputChannels: probe.outputChannels, warnings: warnings)
+  }
+
+  private func noRoom(_ rules: TileRules) -> SegmentationError {
+    let tile = rules.fixed.map { "\($0)" } ?? "any size"
+    let isAsked = options.tileSide != nil || options.halo != nil
+    return SegmentationError(
+      isAsked ? .option : .mismatch, file: package.path,
+      """
+      tiles of \(tile) pixels leave no room between halos of \(rules.halo) pixels on either side, and the image is \
+      larger than one tile. Choose larger tiles (--tile-size) or a smaller halo (--halo)
+      """)
+  }
+
+  /// The height and width that the network fixes.
+  private var fixedShape: (height: Int?, width: Int?) {
+    guard let shape = network.inputs.first?.shape, shape.count == 4 else { return (nil, nil) }
+    return (shape[1], shape[2])
+  }
+
+  private func rules(_ warnings: inout [String]) throws(SegmentationError) -> TileRules {
+    let stride =
+      facts.stride.map { Size(width: $0.x, height: $0.y) }
+      ?? Size(width: Self.assumedStride, height: Self.assumedStride)
+    if facts.stride == nil {
+      warnings.append("the network's stride is not plain from its graph; \(Self.assumedStride) is assumed")
+    }
+    var halo = Size(width: Self.assumedHalo, height: Self.assumedHalo)
+    if let own = options.halo {
+      halo = Size(width: own, height: own)
+    } else if let border = package.metadata.border {
+      halo = Size(width: border.x, height: border.y)
+    } else {
+      warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
+    }
+    halo.width = AxisGrid.roundUp(halo.width, to: stride.width)
+    halo.height = AxisGrid.roundUp(halo.height, to: stride.height)
+    return TileRules(
+      stride: stride, halo: halo, fixed: try fixedTile(stride),
+      shrinks: (width: fixedShape.width == nil, height: fixedShape.height == nil))
+  }
+
+  /// The tile's size, where it does not follow from memory.
+  private func fixedTile(_ stride: Size) throws(SegmentationError) -> Size? {
+    let own = fixedShape
+    if let side = options.tileSide {
+      for (name, length) in [("high", own.height), ("wide", own.width)] {
+        guard let length, length != side else { continue }
+        throw SegmentationError(
+          .option, file: package.path, "the network takes tiles that are \(length) pixels \(name) only, not \(side)")
+      }
+      return Size(
+        width: own.width ?? AxisGrid.roundUp(side, to: stride.width),
+        height: own.height ?? AxisGrid.roundUp(side, to: stride.height))
+    }
+    if let height = own.height, let width = own.width { return Size(width: width, height: height) }
+    // Where a pixel's answer depends on the whole tile, or may do so, it must not depend on this machine's memory.
+    let isExact = facts.globalOperations.isEmpty && facts.stride != nil
+    guard !isExact || own.height != nil || own.width != nil else { return nil }
+    let declared = package.metadata.tileSize ?? Size(width: Self.assumedTile, height: Self.assumedTile)
+    return Size(
+      width: own.width ?? AxisGrid.roundUp(declared.width, to: stride.width),
+      height: own.height ?? AxisGrid.roundUp(declared.height, to: stride.height))
+  }
+}
+
+extension PlaneGrid {
+  /// What the engine has to do, in pixels: with two requests at a time a tile costs a little less, but each has half
+  /// of the threads, and the last one of an odd number leaves half of the machine idle.
+  fileprivate func work(streams: Int) -> Double {
+    let tiles = Double((x.count * y.count + streams - 1) / streams * streams)
+    return Double(x.tile * y.tile) * tiles * (streams == 2 ? Planner.secondStreamGain : 1)
+  }
+}

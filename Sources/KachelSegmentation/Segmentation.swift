@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+private import Foundation
+private import KachelBytes
+public import KachelEngines
+public import KachelImages
+public import KachelModels
+private import KachelPixels
+
+/// A network to be run over an image.
+///
+/// ```swift
+/// let result = try await Segmentation(of: Image(at: "slide.czi"), with: ModelPackage(at: "nuclei.czmodel"))
+///   .write(to: SegmentationOutputs(result: "slide.labels.ome.zarr")) { print($0) }
+/// ```
+///
+/// Every pixel of the result is decided by a tile that sees the package's border around it. Tiles without any pixel of
+/// the image are not run; their result, and that of single pixels without data, is 0.
+public struct Segmentation: Sendable {
+  public let image: any ImageSource
+  public let package: ModelPackage
+  public let options: SegmentationOptions
+  public let selection: PlaneSelection
+  let facts: GraphFacts
+  private let threads: Int
+
+  /// Checks that the image, the model and the options fit together, as far as that shows without the engine.
+  ///
+  /// - Throws: ``SegmentationError``, ``ModelError``.
+  public init(
+    of image: any ImageSource, with package: ModelPackage, options: SegmentationOptions = SegmentationOptions()
+  ) throws {
+    self.image = image
+    self.package = package
+    self.options = options
+    facts = try package.checkRunnable()
+    selection = try PlaneSelection(of: image.description, at: image.path, options: options)
+    threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
+    guard threads >= 1 else { throw SegmentationError(.option, file: package.path, "at least one thread is needed") }
+    if let side = options.tileSide, side < 1 || side > 1 << 15 {
+      throw SegmentationError(.option, file: package.path, "a tile's side is 1 to \(1 << 15) pixels, not \(side)")
+    }
+    if let halo = options.halo, halo < 0 || halo > 1 << 14 {
+      throw SegmentationError(.option, file: package.path, "a halo is 0 to \(1 << 14) pixels, not \(halo)")
+    }
+    if options.minimumConfidence != nil, isRegression {
+      throw SegmentationError(.option, file: package.path, "a regression has no classes and so no --minimum-confidence")
+    }
+    if let minimum = options.minimumConfidence, !(0...1).contains(minimum) {
+      throw SegmentationError(.option, file: package.path, "a confidence is 0 to 1, not \(minimum)")
+    }
+  }
+
+  /// Runs the network and writes the results, which appear under their names only when all are complete.
+  ///
+  /// Cancelling the task stops the run after the tiles in work and leaves nothing behind.
+  ///
+  /// - Parameters:
+  ///   - engine: the default is OpenVINO.
+  ///   - progress: called from any thread, one call at a time.
+  /// - Throws: ``SegmentationError``, ``ImageError``, ``ModelError``, ``EngineError``, ``BytesError``,
+  ///   `CancellationError`.
+  public func write(
+    to outputs: SegmentationOutputs, engine: (any Engine)? = nil,
+    progress: @escaping @Sendable (SegmentationProgress) -> Void = { _ in }
+  ) async throws -> SegmentationResult {
+    let pending = try PendingOutputs(
+      outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
+    let engineStage = Stage(name: "kachel-engine")
+    let run = try await engineStage.run {
+      let engine = try engine ?? OpenVINO.load()
+      return try prepare(engine, outputs)
+    }
+    progress(.planned(run.summary))
+    run.warnings.forEach { progress(.warning($0)) }
+    let sink = ResultSink(run.layout)
+    var done = SegmentationProgress.Tiles(done: 0, total: run.tiles, pixels: 0)
+    var runner = TileRunner(run: run, sink: sink, image: image)
+    for scene in selection.scenes.indices {
+      let previewPath = pending.previewPath(scene: scene)
+      try await sink.begin(
+        scene: scene, folder: pending.folder(scene: scene), confidenceFolder: pending.confidenceFolder(scene: scene),
+        drawsPreview: previewPath != nil)
+      try await runner.run(scene: scene) { pixels in
+        done.done += 1
+        done.pixels += pixels
+        progress(.tile(done))
+      }
+      progress(.finishing(scene: scene))
+      try await sink.end(provenance: run.provenance(scene, outputs.command), previewPath: previewPath)
+    }
+    try Task.checkCancellation()
+    try await engineStage.run { try pending.commit() }
+    return SegmentationResult(
+      outputs: pending.paths, tiles: run.tiles, warnings: run.warnings, provenance: run.provenance(0, outputs.command))
+  }
+
+  var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }
+
+  /// Reads the network, chooses the tiles and lists them.
+  private func prepare(_ engine: any Engine, _ outputs: SegmentationOutputs) throws -> PreparedRun {
+    let network = try readNetwork(engine)
+    let description = image.description
+    let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
+    let mapping = try InputMapping(
+      of: description, at: image.path, names: options.channels, for: package.metadata, wanted: channels)
+    let sizes = selection.scenes.map { description.scenes[$0].size }
+    let cacheBytes = min(128 << 20, options.memory.bytes / 16)
+    var otherBytes = image.cacheBytes + cacheBytes * (outputs.confidence == nil ? 1 : 2)
+    if outputs.preview != nil {
+      otherBytes +=
+        selection.regions.map {
+          PreviewCanvas.bytes(for: $0.size, mapping: mapping, image: description)
+        }.max() ?? 0
+    }
+    let planner = Planner(package: package, facts: facts, network: network, options: options, threads: threads)
+    let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
+      let channel = description.channels[source.channel]
+      return sum + channel.layout.samples * channel.pixelType.size
+    }
+    let decision = try planner.decide(
+      planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)
+    return try PreparedRun(
+      segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision, threads: threads,
+      cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
+  }
+
+  private func readNetwork(_ engine: any Engine) throws -> any Network {
+    let name = package.path
+    switch package.graph {
+    case .onnx(let bytes): return try engine.read(.onnx(bytes), name: name)
+    case .savedModel(let archive):
+      let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-\(UUID().uuidString)").path
+      do {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+      } catch {
+        throw ModelError(
+          .cannotWrite, file: folder,
+          "the folder for the unpacked model cannot be created: \(error.localizedDescription)")
+      }
+      return try UnpackedNetwork(folder: folder) {
+        try archive.extract(to: folder)
+        return try engine.read(.savedModel(folder: folder), name: name)
+      }
+    case .classical(let description):
+      throw ModelError(.unsupported, file: name, "a \(description) cannot be run")
+    }
+  }
+}
+
+/// A network in an unpacked folder, which lives as long as the network: the engine may read it again.
+private final class UnpackedNetwork: Network {
+  private let folder: String
+  private let network: any Network
+
+  init(folder: String, _ read: () throws -> any Network) throws {
+    do {
+      network = try read()
+    } catch {
+      try? FileManager.default.removeItem(atPath: folder)
+      throw error
+    }
+    self.folder = folder
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+  var inputs: [KachelEngines.Port] { network.inputs }
+  var outputs: [KachelEngines.Port] { network.outputs }
+  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
+    try network.compile(inputShape: inputShape, threads: threads, streams: streams)
+  }
+}

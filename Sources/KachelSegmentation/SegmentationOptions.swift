@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+private import Foundation
+public import KachelPixels
+
+/// What to segment and how. The defaults are the whole image, with everything that the image has.
+public struct SegmentationOptions: Sendable {
+  /// Scenes by their index in the file.
+  public var scenes: Selection?
+  public var times: Selection?
+  public var depths: Selection?
+  /// The image's channels that the model gets, in this order, by name or by index.
+  public var channels: [String]?
+  /// Positions along dimensions besides scene, channel, z and time, by their letter.
+  public var further: [String: Int] = [:]
+  /// The region of every plane to segment, in pixels from the scene's top-left corner.
+  public var region: Region?
+  /// The side of a tile, where the network lets the user choose.
+  public var tileSide: Int?
+  /// What a tile sees around the pixels that it decides, instead of what the package declares.
+  public var halo: Int?
+  /// The memory that the run may take, in bytes.
+  public var memory: MemoryLimit = .half
+  /// The engine's threads; all processors by default.
+  public var threads: Int?
+  /// Pixels whose winning class has a lower probability get the label 0.
+  public var minimumConfidence: Float?
+
+  public init() {}
+}
+
+/// How much memory a run may take.
+public struct MemoryLimit: Sendable, Hashable, CustomStringConvertible {
+  public let bytes: Int
+
+  public init(bytes: Int) { self.bytes = bytes }
+
+  public static func megabytes(_ count: Int) -> MemoryLimit { MemoryLimit(bytes: count << 20) }
+  public static func gigabytes(_ count: Int) -> MemoryLimit { MemoryLimit(bytes: count << 30) }
+
+  /// Half of the machine's memory.
+  public static var half: MemoryLimit { MemoryLimit(bytes: Int(ProcessInfo.processInfo.physicalMemory / 2)) }
+
+  /// Reads `2G`, `512M` or `1.5G` (binary multiples; a `B` or `iB` may follow).
+  public init?(_ text: String) {
+    guard let match = text.uppercased().wholeMatch(of: /([0-9]+(?:\.[0-9]+)?)\s*([KMGT])(?:I?B)?/),
+      let number = Double(match.1), let power = ["K": 10, "M": 20, "G": 30, "T": 40][String(match.2)]
+    else { return nil }
+    let bytes = number * Double(1 << power)
+    guard bytes >= 1, bytes < Double(1 << 60) else { return nil }
+    self.bytes = Int(bytes)
+  }
+
+  public var description: String {
+    bytes >= 1 << 30
+      ? String(format: "%.1f GB", Double(bytes) / Double(1 << 30)) : "\(bytes >> 20) MB"
+  }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+import KachelEngines
+import KachelImages
+import KachelPixels
+
+/// Everything that one tile needs on its way through a run, used again for tile after tile.
+///
+/// `@unchecked Sendable`: a slot belongs to one tile, and a tile is in one stage at a time.
+final class TileSlot: @unchecked Sendable {
+  /// The pixels of every image channel that the network gets.
+  let raw: [PixelBuffer]
+  /// The plane's region that `raw` holds.
+  var rawRegion = Region(x: 0, y: 0, width: 0, height: 0)
+  /// The network's input and output, float32, NHWC.
+  let input: UnsafeMutableRawBufferPointer
+  let scores: UnsafeMutableRawBufferPointer
+  let request: any InferenceRequest
+  /// The regions of the plane that hold pixels, as far as they meet the tile's core.
+  var covered: [Region] = []
+
+  init(sources: Int, inputShape: [Int], outputShape: [Int], request: any InferenceRequest) {
+    raw = (0..<sources).map { _ in PixelBuffer(width: 0, height: 0, type: .uint8) }
+    input = .allocate(byteCount: inputShape.reduce(4, *), alignment: 64)
+    scores = .allocate(byteCount: outputShape.reduce(4, *), alignment: 64)
+    self.request = request
+  }
+
+  deinit {
+    input.deallocate()
+    scores.deallocate()
+  }
+
+  /// The first two stages' work: reads the tile's pixels and turns them into the network's input.
+  func read(
+    _ tile: PlaneGrid.Tile, of plane: PlaneIndex, grid: PlaneGrid, mapping: InputMapping, image: any ImageSource,
+    planeSize: Size
+  ) throws {
+    let origin = grid.origin(of: tile), core = grid.core(of: tile)
+    let columns = ReflectedAxis(origin: origin.x, count: grid.x.tile, length: planeSize.width)
+    let rows = ReflectedAxis(origin: origin.y, count: grid.y.tile, length: planeSize.height)
+    rawRegion = Region(x: columns.pixels, y: rows.pixels)
+    covered = []
+    var channel = 0
+    for (source, pixels) in zip(mapping.sources, raw) {
+      var place = plane
+      place.channel = source.channel
+      try image.read(rawRegion, of: place, into: pixels)
+      covered += image.coveredRegions(in: core, of: place)
+      for mix in source.mixes {
+        TensorChannel(
+          values: input.assumingMemoryBound(to: Float.self).baseAddress!, channel: channel, channels: mapping.channels
+        ).fill(from: pixels, mix: mix, columns: columns, rows: rows, dividedBy: source.divisor)
+        channel += 1
+      }
+    }
+  }
+}
