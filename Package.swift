@@ -15,10 +15,10 @@ func systemLibrary(_ name: String, pkgConfig: String, apt: String, brew: String)
   .systemLibrary(name: name, pkgConfig: pkgConfig, providers: [.apt([apt]), .brew([brew])])
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
   .testTarget(
     name: "\(name)Tests", dependencies: [.init(stringLiteral: name), "KachelTesting"] + dependencies,
-    swiftSettings: settings)
+    exclude: exclude, swiftSettings: settings)
 }
 
 let package = Package(
@@ -60,14 +60,15 @@ let package = Package(
       swiftSettings: settings),
 
     .target(
-      name: "KachelTesting", dependencies: ["KachelBytes", "KachelPixels"], path: "Tests/KachelTesting",
+      name: "KachelTesting", dependencies: ["KachelBytes", "KachelPixels", "KachelImages", "CCrypto"],
+      path: "Tests/KachelTesting",
       swiftSettings: settings),
     tests("KachelBytes", []),
     tests("KachelPixels", []),
     tests("KachelImages", ["KachelBytes", "KachelPixels"]),
-    tests("KachelModels", ["KachelBytes"]),
-    tests("KachelEngines", ["KachelModels", "KachelBytes"]),
+    tests("KachelModels", ["KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+    tests("KachelEngines", ["KachelModels", "KachelBytes", "CZip"]),
     tests("KachelSegmentation", ["KachelImages", "KachelModels", "KachelEngines", "KachelBytes", "KachelPixels"]),
-    tests("KachelCommand", ["Kachel"]),
+    tests("KachelCommand", ["Kachel"], exclude: ["Snapshots"]),
   ]
 )

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Foundation
+import Kachel
+
+@main
+struct KachelCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "kachel",
+    abstract: "Trained segmentation networks on microscope images of any size.",
+    version: kachelVersion,
+    subcommands: [Segment.self, Inspect.self, Compare.self])
+
+  static func main() async {
+    do {
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+      end(0)
+    } catch {
+      if Self.exitCode(for: error) != .failure { exit(withError: error) }
+      let code = ExitStatus(error)
+      Console.error(code == .cancelled ? "stopped; nothing was written" : "\(error)")
+      end(code.rawValue)
+    }
+  }
+
+  /// Ends the process at once, when everything is written and released. An ordinary exit runs the clean-up of the C++
+  /// libraries; the engine's unloads code that its threads may still be in, and one run in about a hundred crashed.
+  private static func end(_ code: Int32) -> Never {
+    fflush(nil)
+    _exit(code)
+  }
+}
+
+/// What the process ends with, after sysexits.h.
+enum ExitStatus: Int32 {
+  case badInput = 65
+  case engineMissing = 69
+  case internalError = 70
+  case cannotWrite = 73
+  case usage = 64
+  case cancelled = 130
+
+  /// What an error means that is none of the argument parser's.
+  init(_ error: any Error) {
+    switch error {
+    case is CancellationError: self = .cancelled
+    case let error as SegmentationError:
+      switch error.kind {
+      case .option, .memory: self = .usage
+      case .mismatch, .badScores: self = .badInput
+      }
+    case let error as ImageError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
+    case let error as ModelError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
+    case let error as BytesError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
+    case let error as EngineError:
+      switch error.kind {
+      case .missing: self = .engineMissing
+      case .refused: self = .badInput
+      case .failed: self = .internalError
+      }
+    default: self = .internalError
+    }
+  }
+}

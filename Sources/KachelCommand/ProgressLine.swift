@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Kachel
+import Synchronization
+
+/// Shows how far a run is: a bar with rate and time left on a terminal, a line for every tenth otherwise.
+final class ProgressLine: Sendable {
+  private struct State {
+    var start = ContinuousClock.now
+    var lastDrawn: ContinuousClock.Instant?
+    var tenth = 0
+    var isOpen = false
+    var isDone = false
+  }
+
+  private let state = Mutex(State())
+
+  /// Shows an event; those that say nothing new to the user are passed over.
+  func show(_ event: SegmentationProgress) {
+    state.withLock { state in
+      switch event {
+      case .planned(let text):
+        close(&state)
+        Console.note(text)
+        state.start = .now
+      case .warning(let text):
+        close(&state)
+        Console.warning(text)
+      case .tile(let tiles): tile(tiles, &state)
+      case .finishing:
+        // Once, not for each of a plate's hundreds of scenes.
+        guard state.isDone else { return }
+        close(&state)
+        if !Console.isTerminal { Console.note("making smaller resolutions") }
+      }
+    }
+  }
+
+  /// Ends an unfinished line.
+  func close() { state.withLock { close(&$0) } }
+
+  private func close(_ state: inout State) {
+    if state.isOpen { Console.write("\n") }
+    state.isOpen = false
+  }
+
+  private func tile(_ tiles: SegmentationProgress.Tiles, _ state: inout State) {
+    let now = ContinuousClock.now
+    let seconds = max(1e-3, (now - state.start) / .seconds(1))
+    let share = Double(tiles.done) / Double(max(1, tiles.total))
+    let rate = String(format: "%.1f Mpx/s", Double(tiles.pixels) / seconds / 1e6)
+    state.isDone = tiles.done == tiles.total
+    let rest =
+      state.isDone
+      ? "in \(Self.duration(seconds))" : "\(Self.duration(seconds / max(share, 1e-9) * (1 - share))) left"
+    if Console.isTerminal {
+      if let last = state.lastDrawn, now - last < .milliseconds(100), !state.isDone { return }
+      state.lastDrawn = now
+      state.isOpen = true
+      let width = 30, filled = Int(share * Double(width))
+      let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
+      Console.write("\r[\(bar)] \(tiles.done)/\(tiles.total) tiles, \(rate), \(rest)\u{1B}[K")
+    } else if Int(share * 10) > state.tenth {
+      state.tenth = Int(share * 10)
+      Console.note("\(state.tenth * 10) %: \(tiles.done) of \(tiles.total) tiles, \(rate), \(rest)")
+    }
+  }
+
+  private static func duration(_ seconds: Double) -> String {
+    let seconds = Int(min(seconds, 1e8).rounded(.up))
+    if seconds < 60 { return "\(seconds) s" }
+    if seconds < 3600 { return "\(seconds / 60) min \(seconds % 60) s" }
+    return "\(seconds / 3600) h \(seconds % 3600 / 60) min"
+  }
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Kachel
+import KachelTesting
+import Testing
+
+/// Runs that succeed.
+@Suite struct SegmentTests {
+  private let kachel: KachelProcess
+  init() throws { kachel = try KachelProcess() }
+
+  private func segment(_ image: String, _ model: String, _ more: [String] = []) async throws -> KachelProcess.Outcome {
+    try await kachel.run(["segment", image, "--model", model] + more)
+  }
+
+  @Test func labelsGetTheImagesName() async throws {
+    let run = try await segment(Inputs.slide, Inputs.czann, Inputs.small)
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.output == "nuclei-mosaic.labels.ome.zarr\n")
+    #expect(run.errors.contains("halo 64, stride 8"))
+    #expect(run.errors.contains("100 %: "))
+    #expect(try kachel.written == ["nuclei-mosaic.labels.ome.zarr"])
+    let labels = try stored(kachel.folder.file("nuclei-mosaic.labels.ome.zarr"))
+    #expect(labels.type == .uint8 && Array(labels.shape.suffix(2)) == [150, 200])
+    #expect(Set(labels.bytes) == [1, 2])
+  }
+
+  @Test func quietSaysNothing() async throws {
+    let picture = try Inputs.picture(in: kachel.files)
+    let run = try await segment(picture, Inputs.quick, ["--quiet"])
+    #expect(run.status == 0)
+    #expect(run.errors == "")
+    #expect(run.lines == ["picture-60x40.labels.ome.zarr"])
+  }
+
+  @Test func warnsBeforeItRuns() async throws {
+    let picture = try Inputs.picture(in: kachel.files)
+    let model = try SharedData.path("models/tf/v120/seed_onnx12.czmodel")
+    let run = try await segment(picture, model)
+    #expect(run.status == 0)
+    let lines = run.errors.split(separator: "\n")
+    let warning = try #require(
+      lines.firstIndex { $0.hasPrefix("kachel: warning: channel \"Gray\" holds uint8 values") })
+    let progress = try #require(lines.firstIndex { $0.hasPrefix("100 %") })
+    #expect(warning < progress)
+    #expect(try await segment(picture, model, ["--quiet", "--overwrite"]).errors == "")
+  }
+
+  @Test func jsonIsAllOfTheOutput() async throws {
+    let run = try await segment(Inputs.slide, Inputs.czmodel, ["--region", "0,0,64,64", "--json", "-o", "labels"])
+    #expect(run.status == 0)
+    let provenance = try JSONDecoder().decode(Provenance.self, from: Data(run.output.utf8))
+    #expect(provenance.model.format == "czmodel (XML 3.0.0)" && provenance.model.name == "Nuclei")
+    #expect(provenance.image.channels == ["DAPI"] && provenance.image.region == [0, 0, 64, 64])
+    #expect(provenance.tiles.size == [512, 512] && provenance.tiles.halo == [64, 64])
+    #expect(provenance.command?.first == "kachel" && provenance.command?.last == "labels")
+    #expect(try kachel.leftTemporary.isEmpty, "the unpacked model stays behind")
+    let text = try String(contentsOfFile: kachel.folder.file("labels/.zattrs"), encoding: .utf8)
+    #expect(text.contains(provenance.model.sha256))
+  }
+
+  @Test func everyOutput() async throws {
+    let run = try await segment(
+      Inputs.slide, Inputs.czann,
+      Inputs.small + ["-o", "a.ome.zarr", "--preview", "a.png", "--confidence", "a.confidence.ome.zarr"])
+    #expect(run.status == 0)
+    #expect(run.lines == ["a.ome.zarr", "a.confidence.ome.zarr", "a.png"])
+    #expect(try kachel.written == ["a.confidence.ome.zarr", "a.ome.zarr", "a.png"])
+    let preview = try Image(at: kachel.folder.file("a.png"))
+    #expect(preview.description.scenes[0].size == Size(width: 200, height: 150))
+    #expect(preview.description.channels[0].layout == .rgb)
+    let confidence = try stored(kachel.folder.file("a.confidence.ome.zarr"))
+    // The winner of two classes has at least half.
+    #expect(confidence.type == .uint8 && confidence.bytes.allSatisfy { $0 >= 127 })
+  }
+
+  @Test func weakPixelsBecomeZero() async throws {
+    let options = Inputs.small + ["--confidence", "c"]
+    let all = try await segment(Inputs.slide, Inputs.czann, options + ["-o", "all"])
+    #expect(all.status == 0)
+    let sure = try await segment(
+      Inputs.slide, Inputs.czann, Inputs.small + ["-o", "sure", "--minimum-confidence", "0.9"])
+    #expect(sure.status == 0)
+    let labels = try stored(kachel.folder.file("all")).bytes, kept = try stored(kachel.folder.file("sure")).bytes
+    let confidence = try stored(kachel.folder.file("c")).bytes
+    #expect(kept.contains(0))
+    for index in labels.indices {
+      // Stored to the nearest of 255 parts; what is close to the border may be on either side.
+      if confidence[index] >= 231 { #expect(kept[index] == labels[index]) }
+      if confidence[index] <= 228 { #expect(kept[index] == 0) }
+    }
+  }
+
+  @Test func chosenPlanes() async throws {
+    let image = try Inputs.manyDimensions(in: kachel.files)
+    let run = try await segment(
+      image, Inputs.quick,
+      [
+        "--scene", "1", "--time", "0,2", "--z", "1", "--channel", "GFP", "--dimension", "H=1", "--region", "5,4,30,20",
+        "--json", "-o", "labels", "--preview", "p.png",
+      ])
+    #expect(run.status == 0, "\(run.errors)")
+    let image_ = try JSONDecoder().decode(Provenance.self, from: Data(run.output.utf8)).image
+    #expect(image_.scene == 1 && image_.times == [0, 2] && image_.depths == [1] && image_.channels == ["GFP"])
+    #expect(image_.further == ["H": 1] && image_.region == [5, 4, 30, 20])
+    #expect(try stored(kachel.folder.file("labels")).shape == [2, 1, 1, 20, 30])
+    #expect(try kachel.written == ["labels", "p.png"])
+  }
+
+  @Test func everySceneHasItsOwn() async throws {
+    let image = try Inputs.manyDimensions(in: kachel.files)
+    let run = try await segment(
+      image, Inputs.quick, ["--channel", "0", "--dimension", "H=0", "--preview", "p.png", "--time", "0", "--z", "0"])
+    #expect(run.status == 0, "\(run.errors)")
+    #expect(run.lines == ["dimensions.labels.ome.zarr", "p-scene0.png", "p-scene1.png"])
+    #expect(try kachel.written == run.lines)
+    for (scene, width) in [(0, 40), (1, 50)] {
+      let folder = kachel.folder.file("dimensions.labels.ome.zarr/\(scene)")
+      #expect(try stored(folder).shape.suffix(2) == [30, width])
+      #expect(try Image(at: kachel.folder.file("p-scene\(scene).png")).description.scenes[0].box.width == width)
+    }
+    let comparison = try await kachel.run(["compare", "dimensions.labels.ome.zarr", Inputs.truth])
+    #expect(comparison.status == 65)
+    #expect(comparison.errors.contains("holds several scenes; name one of them, as dimensions.labels.ome.zarr/0"))
+    // Said once, not for each scene.
+    #expect(run.errors.components(separatedBy: "making smaller resolutions").count == 2)
+  }
+
+  @Test func regressionsGiveValues() async throws {
+    let picture = try Inputs.picture(in: kachel.files)
+    let run = try await segment(picture, Inputs.regression)
+    #expect(run.status == 0)
+    #expect(run.lines == ["picture-60x40.values.ome.zarr"])
+    let values = try stored(kachel.folder.file("picture-60x40.values.ome.zarr"))
+    #expect(values.type == .float32 && values.shape.suffix(2) == [40, 60])
+  }
+
+  @Test(arguments: [(1, 1), (3, 5)]) func tinyPictures(_ width: Int, _ height: Int) async throws {
+    let picture = try Inputs.picture(in: kachel.files, width: width, height: height)
+    for (index, model) in [try Inputs.quick, try Inputs.czann].enumerated() {
+      let run = try await segment(picture, model, ["-o", "\(index)", "--preview", "\(index).png"])
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(try stored(kachel.folder.file("\(index)")).shape.suffix(2) == [height, width])
+    }
+  }
+
+  @Test func replacesWhenTold() async throws {
+    let picture = try Inputs.picture(in: kachel.files)
+    for options in [[], ["--overwrite"]] {
+      let run = try await segment(picture, Inputs.quick, ["-o", "out", "--preview", "out.png"] + options)
+      #expect(run.status == 0, "\(run.errors)")
+    }
+    #expect(try kachel.written == ["out", "out.png"])
+  }
+
+  /// The figure that the example comes with, and the program that computes it.
+  @Test func exampleAgreesWithTruth() async throws {
+    let run = try await segment(Inputs.slide, Inputs.czann, ["--quiet"])
+    #expect(run.status == 0)
+    let compare = ["compare", run.lines[0], try Inputs.truth]
+    let comparison = try await kachel.run(compare)
+    #expect(comparison.output == "intersection over union of label 2: 0.9016\n")
+    #expect(comparison.errors == "")
+    let json = try await kachel.run(compare + ["--json", "--label", "2"])
+    let facts = try #require(JSONSerialization.jsonObject(with: Data(json.output.utf8)) as? [String: Any])
+    #expect((facts["intersectionOverUnion"] as? Double).map { abs($0 - 0.9016) < 5e-5 } == true)
+    #expect(facts["label"] as? Int == 2)
+  }
+}
