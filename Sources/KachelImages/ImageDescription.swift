@@ -41,11 +41,27 @@ public struct ImageDescription: Sendable, Hashable {
     /// The scene's bounding box at full resolution in the file's own pixel coordinates.
     public var box: Region
     public var size: Size { box.size }
+    /// The resolutions that the file holds, the full one first, each smaller than the one before.
+    public var levels: [Level]
 
-    public init(index: Int, name: String? = nil, box: Region) {
+    /// - Parameter levels: only the full resolution if empty.
+    public init(index: Int, name: String? = nil, box: Region, levels: [Level] = []) {
       self.index = index
       self.name = name
       self.box = box
+      self.levels = levels.isEmpty ? [Level(size: box.size, downsampling: 1)] : levels
+    }
+  }
+
+  /// One resolution of a scene.
+  public struct Level: Sendable, Hashable {
+    public var size: Size
+    /// For how many pixels of full resolution one of its pixels stands on either axis.
+    public var downsampling: Double
+
+    public init(size: Size, downsampling: Double) {
+      self.size = size
+      self.downsampling = downsampling
     }
   }
 
@@ -110,13 +126,18 @@ public struct PlaneIndex: Sendable, Hashable, CustomStringConvertible {
   public var time: Int
   /// Positions along ``ImageDescription/furtherDimensions``, by name; a dimension that is not named is at 0.
   public var further: [String: Int]
+  /// Index into ``ImageDescription/Scene/levels``: 0 is full resolution.
+  public var level: Int
 
-  public init(scene: Int = 0, channel: Int = 0, z: Int = 0, time: Int = 0, further: [String: Int] = [:]) {
+  public init(
+    scene: Int = 0, channel: Int = 0, z: Int = 0, time: Int = 0, further: [String: Int] = [:], level: Int = 0
+  ) {
     self.scene = scene
     self.channel = channel
     self.z = z
     self.time = time
     self.further = further
+    self.level = level
   }
 
   public var description: String {

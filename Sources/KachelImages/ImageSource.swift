@@ -9,11 +9,10 @@ public protocol ImageSource: Sendable {
   /// The memory for decoded pixels that the image comes to hold while it is read, in bytes.
   var cacheBytes: Int { get }
 
-  /// Reads `region` of a plane at full resolution into `pixels`, which is reshaped to the region's size and the
-  /// channel's type and samples.
+  /// Reads `region` of a plane into `pixels`, which is reshaped to the region's size and the channel's type and samples.
   ///
-  /// - Parameter region: in pixels from the top-left corner of the scene's bounding box; may reach beyond the box.
-  ///   Pixels that the file does not hold become 0.
+  /// - Parameter region: in pixels of the plane's level from the top-left corner of the scene's bounding box; may reach
+  ///   beyond the box. Pixels that the file does not hold become 0.
   func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws
 
   /// Whether the file holds any pixel of `region` of the plane (a sparse mosaic has areas that hold none).

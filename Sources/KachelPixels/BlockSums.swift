@@ -26,20 +26,26 @@ public struct BlockSums {
   public mutating func add(_ pixels: PixelBuffer, sample: Int, region: Region, toX x: Int, y: Int) {
     precondition(Region(pixels.size).contains(region) && sample < pixels.samples)
     precondition(Region(size).contains(region.offsetBy(x: x - region.x, y: y - region.y)))
-    switch pixels.type {
-    case .uint8: add(pixels.values(as: UInt8.self), pixels, sample, region, x, y) { Float($0) }
-    case .uint16: add(pixels.values(as: UInt16.self), pixels, sample, region, x, y) { Float($0) }
-    case .float32: add(pixels.values(as: Float.self), pixels, sample, region, x, y) { $0 }
+    sums.withUnsafeMutableBufferPointer { sums in
+      guard let sums = sums.baseAddress else { return }
+      pixels.type.apply(
+        Add(sums: sums, width: width, shift: shift, pixels: pixels, sample: sample, region: region, x: x, y: y))
     }
   }
 
-  private mutating func add<Sample>(
-    _ values: UnsafeMutableBufferPointer<Sample>, _ pixels: PixelBuffer, _ sample: Int, _ region: Region, _ x: Int,
-    _ y: Int, _ number: (Sample) -> Float
-  ) {
-    guard let source = values.baseAddress else { return }
-    let samples = pixels.samples, shift = shift, width = width
-    sums.withUnsafeMutableBufferPointer { sums in
+  private struct Add: SampleOperation {
+    let sums: UnsafeMutablePointer<Float>
+    let width: Int
+    let shift: Int
+    let pixels: PixelBuffer
+    let sample: Int
+    let region: Region
+    let x: Int
+    let y: Int
+
+    func run<S: Sample>(_: S.Type) {
+      guard let source = pixels.values(as: S.self).baseAddress else { return }
+      let samples = pixels.samples
       for row in 0..<region.height {
         let line = source + ((region.y + row) * pixels.width + region.x) * samples + sample
         let cells = ((y + row) >> shift) * width
@@ -48,7 +54,7 @@ public struct BlockSums {
           let cell = (x + column) >> shift
           let end = min(region.width, ((cell + 1) << shift) - x)
           var sum: Float = 0
-          for place in column..<end { sum += number(line[place * samples]) }
+          for place in column..<end { sum += line[place * samples].asFloat }
           sums[cells + cell] += sum
           column = end
         }

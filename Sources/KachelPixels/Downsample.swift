@@ -5,33 +5,35 @@ public enum Downsample {
   /// The most frequent of the values; of equally frequent ones the first in reading order. For labels, which must never
   /// be averaged.
   public static func mode(_ input: PixelBuffer, into output: PixelBuffer) {
-    switch input.type {
-    case .uint8: mode(UInt8.self, input, output)
-    case .uint16: mode(UInt16.self, input, output)
-    case .float32: mode(Float.self, input, output)
-    }
+    input.type.apply(Mode(input: input, output: output))
   }
 
   /// The mean of the values; integers are rounded half up.
   public static func mean(_ input: PixelBuffer, into output: PixelBuffer) {
-    switch input.type {
-    case .uint8: halve(UInt8.self, input, output) { UInt8((UInt32($0) + UInt32($1) + UInt32($2) + UInt32($3) + 2) / 4) }
-    case .uint16:
-      halve(UInt16.self, input, output) { UInt16((UInt32($0) + UInt32($1) + UInt32($2) + UInt32($3) + 2) / 4) }
-    case .float32: halve(Float.self, input, output) { ($0 + $1 + $2 + $3) / 4 }
+    input.type.apply(Mean(input: input, output: output))
+  }
+
+  private struct Mode: SampleOperation {
+    let input: PixelBuffer
+    let output: PixelBuffer
+    func run<S: Sample>(_: S.Type) {
+      halve(S.self, input, output) { a, b, c, d in
+        // With a partner a is as frequent as any other; without one b, then c, need a partner of their own.
+        if a == b || a == c || a == d { return a }
+        if b == c || b == d { return b }
+        return c == d ? c : a
+      }
     }
   }
 
-  private static func mode<Value: Equatable>(_: Value.Type, _ input: PixelBuffer, _ output: PixelBuffer) {
-    halve(Value.self, input, output) { a, b, c, d in
-      // With a partner a is as frequent as any other; without one b, then c, need a partner of their own.
-      if a == b || a == c || a == d { return a }
-      if b == c || b == d { return b }
-      return c == d ? c : a
-    }
+  private struct Mean: SampleOperation {
+    let input: PixelBuffer
+    let output: PixelBuffer
+    func run<S: Sample>(_: S.Type) { halve(S.self, input, output, S.mean) }
   }
 
   /// Calls `combine` with top left, top right, bottom left, bottom right; an edge repeats its last pixel.
+  @inline(__always)
   private static func halve<Value>(
     _: Value.Type, _ input: PixelBuffer, _ output: PixelBuffer, _ combine: (Value, Value, Value, Value) -> Value
   ) {

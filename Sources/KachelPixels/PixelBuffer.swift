@@ -1,28 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The type of one sample (one number of a pixel).
-public enum PixelType: String, Hashable, Sendable, CaseIterable {
-  case uint8, uint16, float32
-
-  /// Bytes of one sample.
-  public var size: Int {
-    switch self {
-    case .uint8: 1
-    case .uint16: 2
-    case .float32: 4
-    }
-  }
-
-  /// The largest value of an integer type; `nil` for floating point.
-  public var integerMaximum: Int? {
-    switch self {
-    case .uint8: 255
-    case .uint16: 65535
-    case .float32: nil
-    }
-  }
-}
-
 /// A rectangle of pixels in memory: `height` tight rows of `width` pixels of `samples` interleaved samples each,
 /// in the machine's byte order.
 ///
@@ -65,4 +42,15 @@ public final class PixelBuffer: @unchecked Sendable {
   public func values<T>(as type: T.Type = T.self) -> UnsafeMutableBufferPointer<T> { bytes.bindMemory(to: type) }
 
   public func fill(byte: UInt8) { if byteCount > 0 { bytes.initializeMemory(as: UInt8.self, repeating: byte) } }
+
+  /// A sample as an integer, whatever the type; see ``Sample/asInt``. For single pixels, not for loops.
+  ///
+  /// - Parameter index: among all samples, row after row.
+  public func integer(at index: Int) -> Int { type.apply(IntegerAt(buffer: self, index: index)) }
+
+  private struct IntegerAt: SampleOperation {
+    let buffer: PixelBuffer
+    let index: Int
+    func run<S: Sample>(_: S.Type) -> Int { buffer.values(as: S.self)[index].asInt }
+  }
 }

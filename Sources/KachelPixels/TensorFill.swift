@@ -28,56 +28,54 @@ public struct TensorChannel {
   public func fill(
     from pixels: PixelBuffer, mix: SampleMix, columns: ReflectedAxis, rows: ReflectedAxis, dividedBy divisor: Float
   ) {
-    switch pixels.type {
-    case .uint8: fill(UInt8.self, pixels, mix, columns, rows, divisor)
-    case .uint16: fill(UInt16.self, pixels, mix, columns, rows, divisor)
-    case .float32: fill(Float.self, pixels, mix, columns, rows, divisor)
-    }
+    pixels.type.apply(
+      Fill(channel: self, pixels: pixels, mix: mix, columns: columns, rows: rows, divisor: divisor))
   }
 
-  private func fill<Sample: FloatConvertible>(
-    _: Sample.Type, _ pixels: PixelBuffer, _ mix: SampleMix, _ columns: ReflectedAxis, _ rows: ReflectedAxis,
-    _ divisor: Float
-  ) {
-    guard let source = pixels.values(as: Sample.self).baseAddress else { return }
-    let left = columns.pixels.lowerBound, top = rows.pixels.lowerBound
-    let samples = pixels.samples
-    for y in 0..<rows.count {
-      let row = source + (rows.pixel(at: y) - top) * pixels.width * samples
-      let inside = row + (columns.origin - left) * samples
-      let output = values + y * columns.count * channels + channel
-      switch mix {
-      case .sample(let place):
-        copy(inside + place, samples, to: output, columns.inside, divisor)
-        for x in columns.inside..<columns.count {
-          output[x * channels] = row[(columns.pixel(at: x) - left) * samples + place].asFloat / divisor
-        }
-      case .luminance(let red, let green, let blue):
-        func value(_ pixel: UnsafeMutablePointer<Sample>) -> Float {
-          (0.299 * pixel[red].asFloat + 0.587 * pixel[green].asFloat + 0.114 * pixel[blue].asFloat) / divisor
-        }
-        for x in 0..<columns.inside { output[x * channels] = value(inside + x * samples) }
-        for x in columns.inside..<columns.count {
-          output[x * channels] = value(row + (columns.pixel(at: x) - left) * samples)
+  private struct Fill: SampleOperation {
+    let channel: TensorChannel
+    let pixels: PixelBuffer
+    let mix: SampleMix
+    let columns: ReflectedAxis
+    let rows: ReflectedAxis
+    let divisor: Float
+
+    func run<S: Sample>(_: S.Type) {
+      guard let source = pixels.values(as: S.self).baseAddress else { return }
+      let left = columns.pixels.lowerBound, top = rows.pixels.lowerBound
+      let samples = pixels.samples, channels = channel.channels
+      for y in 0..<rows.count {
+        let row = source + (rows.pixel(at: y) - top) * pixels.width * samples
+        let inside = row + (columns.origin - left) * samples
+        let output = channel.values + y * columns.count * channels + channel.channel
+        switch mix {
+        case .sample(let place):
+          copy(inside + place, samples, to: output, columns.inside)
+          for x in columns.inside..<columns.count {
+            output[x * channels] = row[(columns.pixel(at: x) - left) * samples + place].asFloat / divisor
+          }
+        case .luminance(let red, let green, let blue):
+          func value(_ pixel: UnsafeMutablePointer<S>) -> Float {
+            (0.299 * pixel[red].asFloat + 0.587 * pixel[green].asFloat + 0.114 * pixel[blue].asFloat) / divisor
+          }
+          for x in 0..<columns.inside { output[x * channels] = value(inside + x * samples) }
+          for x in columns.inside..<columns.count {
+            output[x * channels] = value(row + (columns.pixel(at: x) - left) * samples)
+          }
         }
       }
     }
-  }
 
-  private func copy<Sample: FloatConvertible>(
-    _ source: UnsafeMutablePointer<Sample>, _ samples: Int, to output: UnsafeMutablePointer<Float>, _ count: Int,
-    _ divisor: Float
-  ) {
-    if samples == 1 && channels == 1 {
-      // The common case apart, so that it is compiled to vector instructions.
-      for x in 0..<count { output[x] = source[x].asFloat / divisor }
-    } else {
-      for x in 0..<count { output[x * channels] = source[x * samples].asFloat / divisor }
+    private func copy<S: Sample>(
+      _ source: UnsafeMutablePointer<S>, _ samples: Int, to output: UnsafeMutablePointer<Float>, _ count: Int
+    ) {
+      let channels = channel.channels
+      if samples == 1 && channels == 1 {
+        // The common case apart, so that it is compiled to vector instructions.
+        for x in 0..<count { output[x] = source[x].asFloat / divisor }
+      } else {
+        for x in 0..<count { output[x * channels] = source[x * samples].asFloat / divisor }
+      }
     }
   }
 }
-
-private protocol FloatConvertible { var asFloat: Float { get } }
-extension UInt8: FloatConvertible { fileprivate var asFloat: Float { Float(self) } }
-extension UInt16: FloatConvertible { fileprivate var asFloat: Float { Float(self) } }
-extension Float: FloatConvertible { fileprivate var asFloat: Float { self } }

@@ -32,23 +32,12 @@ public struct LabelComparison: Sendable, Hashable {
       try labels.read(strip, of: 0, into: ours)
       try truth.read(strip, of: PlaneIndex(), into: theirs)
       for index in 0..<strip.area {
-        let (isOurs, isTheirs) = (ours.integer(index) == label, theirs.integer(index) != 0)
+        let (isOurs, isTheirs) = (ours.integer(at: index) == label, theirs.integer(at: index) != 0)
         if isOurs && isTheirs { intersection += 1 }
         if isOurs || isTheirs { union += 1 }
       }
     }
     self.intersection = intersection
     self.union = union
-  }
-}
-
-extension PixelBuffer {
-  /// A sample as an integer; of floating-point numbers only whether they are 0.
-  fileprivate func integer(_ index: Int) -> Int {
-    switch type {
-    case .uint8: Int(values(as: UInt8.self)[index])
-    case .uint16: Int(values(as: UInt16.self)[index])
-    case .float32: values(as: Float.self)[index] == 0 ? 0 : 1
-    }
   }
 }

@@ -125,9 +125,9 @@ struct PreviewCanvas {
       for y in 0..<height {
         for x in 0..<size.width {
           var color = intensity(x, top + y, ranges)
-          let label = decided.label(x, y)
-          let right = x + 1 < size.width ? decided.label(x + 1, y) : label
-          let below = y + 1 < seen ? decided.label(x, y + 1) : label
+          let label = decided.integer(at: y * size.width + x)
+          let right = x + 1 < size.width ? decided.integer(at: y * size.width + x + 1) : label
+          let below = y + 1 < seen ? decided.integer(at: (y + 1) * size.width + x) : label
           if label != right || label != below {
             if let outline = colors[label] ?? colors[right] ?? colors[below] { color = outline }
           } else if let tint = colors[label] {
@@ -160,15 +160,5 @@ struct PreviewCanvas {
       color += max(0, min(1, value)) * layer.color
     }
     return color * 255
-  }
-}
-
-extension PixelBuffer {
-  fileprivate func label(_ x: Int, _ y: Int) -> Int {
-    switch type {
-    case .uint8: Int(values(as: UInt8.self)[y * width + x])
-    case .uint16: Int(values(as: UInt16.self)[y * width + x])
-    case .float32: 0
-    }
   }
 }

@@ -99,7 +99,7 @@ import Testing
   @Test(arguments: [
     "", "{", "{\"zarr_format\":3}",
     #"{"zarr_format":2,"shape":[4],"chunks":[4],"dtype":"|u1","compressor":{"id":"zstd","level":1},"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}"#,
-    #"{"zarr_format":2,"shape":[4,4],"chunks":[4,4],"dtype":"|i1","compressor":{"id":"zstd","level":1},"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}"#,
+    #"{"zarr_format":2,"shape":[4,4],"chunks":[4,4],"dtype":"|b1","compressor":{"id":"zstd","level":1},"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}"#,
     #"{"zarr_format":2,"shape":[4,4],"chunks":[0,4],"dtype":"|u1","compressor":{"id":"zstd","level":1},"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}"#,
     #"{"zarr_format":2,"shape":[2147483648,2147483648],"chunks":[2147483648,2147483648],"dtype":"<f4","compressor":{"id":"zstd","level":1},"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}"#,
     #"{"zarr_format":2,"shape":[2147483648,2147483648,2147483648,4,4],"chunks":[1,1,1,4,4],"dtype":"<f4","compressor":{"id":"zstd","level":1},"fill_value":0,"order":"C","filters":null,"dimension_separator":"/"}"#,

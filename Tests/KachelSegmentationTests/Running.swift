@@ -23,6 +23,7 @@ struct StoredPlanes {
       case .uint8: values += pixels.values(as: UInt8.self).map(Float.init)
       case .uint16: values += pixels.values(as: UInt16.self).map(Float.init)
       case .float32: values += pixels.values(as: Float.self)
+      default: throw ImageError(.unsupported, file: folder, "no run stores \(array.type)")
       }
     }
     self.values = values

@@ -87,7 +87,8 @@ package final class CZIImage: ImageSource {
       throw ImageError(.outOfRange, file: path, "there is no dimension \(name)")
     }
     (positions["C"], positions["Z"], positions["T"]) = (plane.channel, plane.z, plane.time)
-    guard scenes.indices.contains(plane.scene), let number = compositor.directory.plane(at: positions) else {
+    guard plane.level == 0, scenes.indices.contains(plane.scene), let number = compositor.directory.plane(at: positions)
+    else {
       throw ImageError(
         .outOfRange, file: path,
         "there is no plane at \(plane); the file has \(scenes.count) scenes, \(description.times) times, "

@@ -65,6 +65,7 @@ package final class PNGImage: ImageSource {
 
   private func isOnlyPlane(_ plane: PlaneIndex) -> Bool {
     plane.scene == 0 && plane.channel == 0 && plane.z == 0 && plane.time == 0 && plane.further.isEmpty
+      && plane.level == 0
   }
 
   private func wholeImage() throws(ImageError) -> [UInt8] {

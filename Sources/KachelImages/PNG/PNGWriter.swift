@@ -39,7 +39,7 @@ public final class PNGWriter: @unchecked Sendable {
     case .rgba: colorType = SPNG_COLOR_TYPE_TRUECOLOR_ALPHA
     case .bgr: throw ImageError(.unsupported, file: path, "PNG holds RGB, not BGR; turn the samples round")
     }
-    guard pixelType != .float32 else {
+    guard pixelType == .uint8 || pixelType == .uint16 else {
       throw ImageError(.unsupported, file: path, "PNG holds 8 and 16 bit integers, not floating point")
     }
     guard 1..<1 << 31 ~= size.width, 1..<1 << 31 ~= size.height else {

@@ -30,12 +30,20 @@ struct ZarrArrayMetadata: Codable, Hashable {
   init(shape: [Int], chunks: [Int], type: PixelType) {
     self.shape = shape
     self.chunks = chunks
-    dtype =
-      switch type {
-      case .uint8: "|u1"
-      case .uint16: "<u2"
-      case .float32: "<f4"
-      }
+    dtype = (type.size == 1 ? "|" : "<") + Self.kind(type) + "\(type.size)"
+  }
+
+  /// The type that the array holds, where it is one that pixels have.
+  var pixelType: PixelType? {
+    PixelType.allCases.first { dtype == ($0.size == 1 ? "|" : "<") + Self.kind($0) + "\($0.size)" }
+  }
+
+  private static func kind(_ type: PixelType) -> String {
+    switch type {
+    case .uint8, .uint16, .uint32, .uint64: "u"
+    case .int8, .int16, .int32, .int64: "i"
+    case .float32, .float64: "f"
+    }
   }
 
   func encode(to encoder: any Encoder) throws {

@@ -91,14 +91,3 @@ public struct ZarrArrayReader: Sendable {
     }
   }
 }
-
-extension ZarrArrayMetadata {
-  fileprivate var pixelType: PixelType? {
-    switch dtype {
-    case "|u1": .uint8
-    case "<u2": .uint16
-    case "<f4": .float32
-    default: nil
-    }
-  }
-}
