@@ -36,12 +36,15 @@ let package = Package(
     systemLibrary("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev", brew: "zstd"),
     systemLibrary("CZip", pkgConfig: "libzip", apt: "libzip-dev", brew: "libzip"),
     systemLibrary("CSpng", pkgConfig: "spng", apt: "libspng-dev", brew: "libspng"),
+    systemLibrary("CTIFF", pkgConfig: "libtiff-4", apt: "libtiff-dev", brew: "libtiff"),
+    systemLibrary("CTurboJPEG", pkgConfig: "libturbojpeg", apt: "libturbojpeg0-dev", brew: "jpeg-turbo"),
     systemLibrary("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
 
     .target(name: "KachelBytes", dependencies: ["CZstd", "CZip", "CCrypto"], swiftSettings: settings),
     .target(name: "KachelPixels", swiftSettings: pixelSettings),
     .target(
-      name: "KachelImages", dependencies: ["KachelBytes", "KachelPixels", "CSpng"], swiftSettings: settings),
+      name: "KachelImages", dependencies: ["KachelBytes", "KachelPixels", "CSpng", "CTIFF", "CTurboJPEG"],
+      swiftSettings: settings),
     .target(
       name: "KachelModels",
       dependencies: ["KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")],

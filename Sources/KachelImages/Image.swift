@@ -2,8 +2,10 @@
 private import KachelBytes
 public import KachelPixels
 
-/// An image file of any format that Kachel reads: CZI or PNG, recognised by its content and never by its name.
+/// An image file of any format that Kachel reads: CZI, TIFF (also OME-TIFF and ImageJ's), PNG or JPEG, recognised by its
+/// content and never by its name.
 public struct Image: ImageSource {
+  private static let formats = "images are read in the formats CZI, TIFF, OME-TIFF, PNG and JPEG"
   private let source: any ImageSource
 
   /// Opens an image and reads what it holds, no pixels.
@@ -16,18 +18,21 @@ public struct Image: ImageSource {
   public init(at path: String, cacheBytes: Int = 64 << 20) throws(ImageError) {
     let (bytes, start) = try ImageError.wrapping { () throws(BytesError) in
       let bytes = try ByteSource(path: path)
-      return (bytes, try bytes.read(at: 0, count: min(bytes.count, 64)))
+      return (bytes, try bytes.read(at: 0, count: min(bytes.count, 4096)))
     }
     switch ImageFormat(start) {
     case .czi: source = try CZIImage(bytes, cacheBytes: cacheBytes)
     case .png: source = try PNGImage(bytes)
+    case .tiff: source = try TIFFImage(bytes, cacheBytes: cacheBytes)
+    case .omeXML: source = try TIFFImage(companion: bytes, cacheBytes: cacheBytes)
+    case .jpeg: source = try JPEGImage(bytes)
     case .other(let name):
-      throw ImageError(.notAnImage, file: path, "is \(name); images are read in the formats CZI and PNG")
+      throw ImageError(.notAnImage, file: path, "is \(name); \(Self.formats)")
     case nil:
       throw ImageError(
         .notAnImage, file: path,
         bytes.count == 0
-          ? "the file is empty" : "is of no known image format; images are read in the formats CZI and PNG")
+          ? "the file is empty" : "is of no known image format; \(Self.formats)")
     }
   }
 
@@ -52,6 +57,10 @@ public struct Image: ImageSource {
 enum ImageFormat {
   case czi
   case png
+  case tiff
+  /// The companion of a set of OME-TIFF files.
+  case omeXML
+  case jpeg
   /// Recognised, but not read: what it is, in words.
   case other(String)
 
@@ -61,12 +70,14 @@ enum ImageFormat {
       self = .czi
     } else if begins([0x89] + "PNG\r\n\u{1A}\n".utf8) {
       self = .png
-    } else if begins([0x49, 0x49, 0x2A, 0]) || begins([0x4D, 0x4D, 0, 0x2A]) {
-      self = .other("a TIFF file")
-    } else if begins([0x49, 0x49, 0x2B, 0]) || begins([0x4D, 0x4D, 0, 0x2B]) {
-      self = .other("a BigTIFF file")
+    } else if [[0x49, 0x49, 0x2A, 0], [0x4D, 0x4D, 0, 0x2A], [0x49, 0x49, 0x2B, 0], [0x4D, 0x4D, 0, 0x2B]]
+      .contains(where: begins)
+    {
+      self = .tiff
     } else if begins([0xFF, 0xD8, 0xFF]) {
-      self = .other("a JPEG file")
+      self = .jpeg
+    } else if OMEXML.isDocument(start) {
+      self = .omeXML
     } else if begins([0x49, 0x49, 0xBC]) {
       self = .other("a JPEG-XR file")
     } else if begins("PK\u{3}\u{4}".utf8) {

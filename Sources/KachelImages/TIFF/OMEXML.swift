@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+private import KachelBytes
+import KachelPixels
+
+/// What the OME-XML of an OME-TIFF file says of its images and of where their planes stand.
+struct OMEXML: Sendable {
+  /// The planes that one element of the document places into pages that follow each other.
+  struct TIFFData: Sendable {
+    var page = 0
+    /// How many; `nil` for all that the file has.
+    var count: Int?
+    var firstC = 0
+    var firstZ = 0
+    var firstT = 0
+    var fileName: String?
+    var uuid: String?
+  }
+
+  struct Channel: Sendable {
+    var name: String?
+    var color: RGB?
+    var samples: Int
+  }
+
+  struct Image: Sendable {
+    var name: String?
+    /// The dimensions from the fastest to the slowest without X and Y, as in `CZT`.
+    var order: String
+    var sizeC: Int
+    var sizeZ: Int
+    var sizeT: Int
+    var channels: [Channel]
+    var physicalSize: ImageDescription.PhysicalSize
+    var data: [TIFFData]
+  }
+
+  /// The most planes that are read of one document.
+  static let mostPlanes = 1 << 22
+
+  let images: [Image]
+  let uuid: String?
+  /// The file beside this one that has the document, where this one only says so.
+  let metadataFile: String?
+
+  /// Whether a text is such a document.
+  static func isDocument(_ text: some Collection<UInt8>) -> Bool {
+    guard text.first(where: { !(9...32 ~= $0) && $0 != 0xEF && $0 != 0xBB && $0 != 0xBF }) == UInt8(ascii: "<") else {
+      return false
+    }
+    let start = String(decoding: text.prefix(4096), as: UTF8.self)
+    return start.contains(/<([A-Za-z0-9_]+:)?OME[\s>]/)
+  }
+
+  init(_ text: [UInt8], file: String) throws(ImageError) {
+    let root = try ImageError.wrapping { () throws(BytesError) in
+      var limits = XMLTree.Limits()
+      limits.bytes = 64 << 20
+      return try XMLTree(text, file: file, limits: limits).root
+    }
+    guard root.name == "OME" else { throw ImageError(.damaged, file: file, "the XML is \(root.name), not OME") }
+    uuid = root.attributes["UUID"]
+    metadataFile = root.child("BinaryOnly")?.attributes["MetadataFile"]
+    var images: [Image] = []
+    for element in root.children("Image") {
+      guard let pixels = element.child("Pixels") else { continue }
+      images.append(try Self.image(element, pixels, file: file))
+    }
+    guard images.reduce(0, { $0 + $1.sizeC * $1.sizeZ * $1.sizeT }) <= Self.mostPlanes else {
+      throw ImageError(.unsupported, file: file, "the OME-XML has more than \(Self.mostPlanes) planes")
+    }
+    self.images = images
+  }
+
+  private static func image(
+    _ element: XMLTree.Element, _ pixels: XMLTree.Element, file: String
+  ) throws(ImageError) -> Image {
+    func size(_ name: String) throws(ImageError) -> Int {
+      guard let size = pixels.attributes[name].flatMap({ Int($0) }), 1...mostPlanes ~= size else {
+        throw ImageError(.damaged, file: file, "the OME-XML has \(name)=\"\(pixels.attributes[name] ?? "")\"")
+      }
+      return size
+    }
+    let (c, z, t) = (try size("SizeC"), try size("SizeZ"), try size("SizeT"))
+    guard c <= 4096, z <= mostPlanes / c, t <= mostPlanes / c / z else {
+      throw ImageError(.unsupported, file: file, "the OME-XML has \(c) channels, \(z) z and \(t) times")
+    }
+    let order = pixels.attributes["DimensionOrder"] ?? "XYCZT"
+    guard order.hasPrefix("XY"), order.dropFirst(2).sorted() == ["C", "T", "Z"] else {
+      throw ImageError(.damaged, file: file, "the OME-XML has the dimension order \(order)")
+    }
+    let channels = pixels.children("Channel").prefix(4096).map { channel in
+      Channel(
+        name: channel.attributes["Name"].flatMap { $0.isEmpty ? nil : $0 },
+        color: channel.attributes["Color"].flatMap { Self.color($0) },
+        samples: max(1, channel.attributes["SamplesPerPixel"].flatMap { Int($0) } ?? 1))
+    }
+    return Image(
+      name: element.attributes["Name"].flatMap { $0.isEmpty ? nil : $0 }, order: String(order.dropFirst(2)),
+      sizeC: c, sizeZ: z, sizeT: t, channels: Array(channels),
+      physicalSize: .init(x: length("X", of: pixels), y: length("Y", of: pixels), z: length("Z", of: pixels)),
+      data: pixels.children("TiffData").map { Self.tiffData($0) })
+  }
+
+  private static func tiffData(_ element: XMLTree.Element) -> TIFFData {
+    func number(_ name: String) -> Int? { element.attributes[name].flatMap { Int($0) }.map { max(0, $0) } }
+    let (page, uuid) = (number("IFD"), element.child("UUID"))
+    return TIFFData(
+      page: page ?? 0,
+      // A page without a count is one plane; neither means all of the file.
+      count: number("PlaneCount") ?? number("NumPlanes") ?? (page == nil ? nil : 1),
+      firstC: number("FirstC") ?? 0, firstZ: number("FirstZ") ?? 0, firstT: number("FirstT") ?? 0,
+      fileName: uuid?.attributes["FileName"], uuid: uuid?.text)
+  }
+
+  /// Red, green, blue and alpha in a signed number of 32 bits; alpha is not used.
+  private static func color(_ text: String) -> RGB? {
+    guard let number = Int(text).flatMap({ Int32(exactly: $0) ?? UInt32(exactly: $0).map(Int32.init(bitPattern:)) })
+    else { return nil }
+    let bits = UInt32(bitPattern: number)
+    return RGB(
+      red: UInt8(bits >> 24), green: UInt8(bits >> 16 & 255), blue: UInt8(bits >> 8 & 255))
+  }
+
+  private static func length(_ axis: String, of pixels: XMLTree.Element) -> Double? {
+    guard let value = pixels.attributes["PhysicalSize" + axis].flatMap({ Double($0) }), value > 0, value.isFinite,
+      let factor = micrometres(in: pixels.attributes["PhysicalSize\(axis)Unit"] ?? "µm")
+    else { return nil }
+    return value * factor
+  }
+
+  /// How many micrometres a unit of length has; `nil` for units that are no length, as pixels.
+  static func micrometres(in unit: String) -> Double? {
+    switch unit {
+    case "m": 1e6
+    case "dm": 1e5
+    case "cm": 1e4
+    case "mm": 1e3
+    // The micro sign, the Greek letter, and how it is written without either.
+    case "\u{B5}m", "\u{3BC}m", "um", "micron", "microns", "micrometer", "micrometre": 1
+    case "nm": 1e-3
+    case "\u{C5}", "\u{212B}", "A", "angstrom": 1e-4
+    case "pm": 1e-6
+    case "km": 1e9
+    case "in", "inch", "inches": 25_400
+    case "ft": 304_800
+    case "thou", "mil": 25.4
+    case "pt": 25_400 / 72
+    default: nil
+    }
+  }
+}
+
+extension OMEXML.Image {
+  /// The position among all planes in the document's order.
+  func linear(c: Int, z: Int, t: Int, channels: Int) -> Int {
+    var (result, step) = (0, 1)
+    for dimension in order {
+      let (position, count) = dimension == "C" ? (c, channels) : dimension == "Z" ? (z, sizeZ) : (t, sizeT)
+      result += position * step
+      step *= count
+    }
+    return result
+  }
+
+  func position(_ linear: Int, channels: Int) -> (c: Int, z: Int, t: Int) {
+    var (rest, result) = (linear, (c: 0, z: 0, t: 0))
+    for dimension in order {
+      switch dimension {
+      case "C": (result.c, rest) = (rest % channels, rest / channels)
+      case "Z": (result.z, rest) = (rest % sizeZ, rest / sizeZ)
+      default: (result.t, rest) = (rest % sizeT, rest / sizeT)
+      }
+    }
+    return result
+  }
+}
