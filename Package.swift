@@ -42,8 +42,13 @@ let package = Package(
 
     .target(name: "KachelBytes", dependencies: ["CZstd", "CZip", "CCrypto"], swiftSettings: settings),
     .target(name: "KachelPixels", swiftSettings: pixelSettings),
+    // Not by pkg-config: SwiftPM warns of the macros in libjxr.pc with every build.
     .target(
-      name: "KachelImages", dependencies: ["KachelBytes", "KachelPixels", "CSpng", "CTIFF", "CTurboJPEG"],
+      name: "CKachelJXR", exclude: ["headers"],
+      cSettings: [.define("__ANSI__"), .define("DISABLE_PERF_MEASUREMENT"), .headerSearchPath("headers")],
+      linkerSettings: [.linkedLibrary("jxrglue"), .linkedLibrary("jpegxr")]),
+    .target(
+      name: "KachelImages", dependencies: ["KachelBytes", "KachelPixels", "CSpng", "CTIFF", "CTurboJPEG", "CKachelJXR"],
       swiftSettings: settings),
     .target(
       name: "KachelModels",

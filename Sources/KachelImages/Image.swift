@@ -51,6 +51,8 @@ public struct Image: ImageSource {
   public func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
     source.coveredRegions(in: region, of: plane)
   }
+
+  public func attachment(_ index: Int) throws -> [UInt8] { try source.attachment(index) }
 }
 
 /// A file format as its first bytes tell it.

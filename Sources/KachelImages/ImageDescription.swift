@@ -17,10 +17,16 @@ public struct ImageDescription: Sendable, Hashable {
   public var physicalSize: PhysicalSize
   /// The compressions met in the file, by name.
   public var compressions: [String]
+  /// When the time points were taken, in seconds from the acquisition's start; empty where the file does not say.
+  public var timeStamps: [Double]
+  /// What the file carries beside its pixels; ``ImageSource/attachment(_:)`` reads it.
+  public var attachments: [Attachment]
 
   public init(
     format: String, scenes: [Scene], channels: [Channel], depth: Int = 1, times: Int = 1, axes: Set<Character> = [],
-    furtherDimensions: [FurtherDimension] = [], physicalSize: PhysicalSize = PhysicalSize(), compressions: [String] = []
+    furtherDimensions: [FurtherDimension] = [], physicalSize: PhysicalSize = PhysicalSize(),
+    compressions: [String] = [],
+    timeStamps: [Double] = [], attachments: [Attachment] = []
   ) {
     self.format = format
     self.scenes = scenes
@@ -31,6 +37,25 @@ public struct ImageDescription: Sendable, Hashable {
     self.furtherDimensions = furtherDimensions
     self.physicalSize = physicalSize
     self.compressions = compressions
+    self.timeStamps = timeStamps
+    self.attachments = attachments
+  }
+
+  /// Index into ``attachments`` of a small picture of the image, a JPEG file.
+  public var thumbnail: Int? { attachments.firstIndex { $0.type == "JPG" && $0.name == "Thumbnail" } }
+
+  /// A file inside the file.
+  public struct Attachment: Sendable, Hashable {
+    public var name: String
+    /// The kind of content as the image's format names it, as in `JPG`.
+    public var type: String
+    public var byteCount: Int
+
+    public init(name: String, type: String, byteCount: Int) {
+      self.name = name
+      self.type = type
+      self.byteCount = byteCount
+    }
   }
 
   /// One area of the image with its own origin. Files without scenes have one.
@@ -43,13 +68,33 @@ public struct ImageDescription: Sendable, Hashable {
     public var size: Size { box.size }
     /// The resolutions that the file holds, the full one first, each smaller than the one before.
     public var levels: [Level]
+    /// Where the scene's middle was on the microscope's stage.
+    public var center: StagePosition?
+    /// The well of the plate that the scene lies in, as in `B4`.
+    public var well: String?
 
     /// - Parameter levels: only the full resolution if empty.
-    public init(index: Int, name: String? = nil, box: Region, levels: [Level] = []) {
+    public init(
+      index: Int, name: String? = nil, box: Region, levels: [Level] = [], center: StagePosition? = nil,
+      well: String? = nil
+    ) {
       self.index = index
       self.name = name
       self.box = box
       self.levels = levels.isEmpty ? [Level(size: box.size, downsampling: 1)] : levels
+      self.center = center
+      self.well = well
+    }
+  }
+
+  /// A place on the microscope's stage in micrometres.
+  public struct StagePosition: Sendable, Hashable {
+    public var x: Double
+    public var y: Double
+
+    public init(x: Double, y: Double) {
+      self.x = x
+      self.y = y
     }
   }
 
@@ -72,12 +117,35 @@ public struct ImageDescription: Sendable, Hashable {
     public var pixelType: PixelType
     /// What the samples of a pixel mean, in their order in memory.
     public var layout: SampleLayout
+    /// How many of a sample's bits the camera filled, where that is less than or all that it has.
+    public var validBits: Int?
+    /// How the channel was shown last.
+    public var display: Display?
 
-    public init(name: String, color: RGB? = nil, pixelType: PixelType, layout: SampleLayout) {
+    public init(
+      name: String, color: RGB? = nil, pixelType: PixelType, layout: SampleLayout, validBits: Int? = nil,
+      display: Display? = nil
+    ) {
       self.name = name
       self.color = color
       self.pixelType = pixelType
       self.layout = layout
+      self.validBits = validBits
+      self.display = display
+    }
+  }
+
+  /// Which values of a channel are shown as black and as its colour.
+  public struct Display: Sendable, Hashable {
+    /// Parts of the sample type's range: 0 is its smallest value, 1 its largest.
+    public var low: Double
+    public var high: Double
+    public var gamma: Double
+
+    public init(low: Double = 0, high: Double = 1, gamma: Double = 1) {
+      self.low = low
+      self.high = high
+      self.gamma = gamma
     }
   }
 
@@ -105,14 +173,14 @@ public struct ImageDescription: Sendable, Hashable {
 
 /// What the interleaved samples of a pixel are.
 public enum SampleLayout: String, Sendable, Hashable {
-  case gray, grayAlpha, bgr, rgb, rgba
+  case gray, grayAlpha, bgr, rgb, rgba, bgra
 
   public var samples: Int {
     switch self {
     case .gray: 1
     case .grayAlpha: 2
     case .bgr, .rgb: 3
-    case .rgba: 4
+    case .rgba, .bgra: 4
     }
   }
 }

@@ -20,4 +20,14 @@ public protocol ImageSource: Sendable {
 
   /// The rectangles of pixels that the file holds in `region` of the plane, each inside it; they may overlap.
   func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region]
+
+  /// The content of one of ``ImageDescription/attachments``.
+  func attachment(_ index: Int) throws -> [UInt8]
+}
+
+extension ImageSource {
+  /// Most formats have no attachments.
+  public func attachment(_ index: Int) throws -> [UInt8] {
+    throw ImageError(.outOfRange, file: path, "there is no attachment \(index)")
+  }
 }

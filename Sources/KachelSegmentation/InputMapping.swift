@@ -88,6 +88,10 @@ public struct InputMapping: Sendable, Hashable {
       isMonochrome
         ? [.luminance(red: 0, green: 1, blue: 2)]
         : [.sample(2), .sample(1), .sample(0)] + (withAlpha ? [.sample(3)] : [])
+    case .bgra:
+      isMonochrome
+        ? [.luminance(red: 2, green: 1, blue: 0)]
+        : [.sample(0), .sample(1), .sample(2)] + (withAlpha ? [.sample(3)] : [])
     }
   }
 
@@ -134,7 +138,7 @@ extension SampleLayout {
   fileprivate var colors: Int {
     switch self {
     case .gray, .grayAlpha: 1
-    case .bgr, .rgb, .rgba: 3
+    case .bgr, .rgb, .rgba, .bgra: 3
     }
   }
 }

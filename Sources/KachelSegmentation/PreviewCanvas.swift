@@ -67,7 +67,7 @@ struct PreviewCanvas {
     let channels = mapping.sources.map { image.channels[$0.channel] }
     guard let first = channels.first else { return [] }
     switch first.layout {
-    case .bgr: return (0..<3).map { (0, 2 - $0, unit($0)) }
+    case .bgr, .bgra: return (0..<3).map { (0, 2 - $0, unit($0)) }
     case .rgb, .rgba: return (0..<3).map { (0, $0, unit($0)) }
     case .gray, .grayAlpha:
       if channels.count == 1 { return [(0, 0, SIMD3(repeating: 1))] }

@@ -121,7 +121,10 @@ import Testing
         $0.subBlocks[0].declaredDataSize = 1 << 40; $0.subBlocks[0].declaredAllocatedSize = 1 << 41
       }
     ),
-    ("JPEG-XR in 1 of 3", .unsupported, { $0.subBlocks[0].compression = 4 }),
+    ("lossless JPEG in 1 of 3", .unsupported, { $0.subBlocks[0].compression = 3 }),
+    ("compression JPEG in 1 of 3", .unsupported, { $0.subBlocks[2].compression = 1 }),
+    ("chunked in 1 of 3", .unsupported, { $0.subBlocks[2].compression = 7 }),
+    ("Gray64ComplexFloat in 1 of 3", .unsupported, { $0.subBlocks[2].pixelType = 10 }),
     ("unknown (code 42)", .unsupported, { $0.subBlocks[0].compression = 42 }),
     ("camera RAW (code 101)", .unsupported, { $0.subBlocks[0].compression = 101 }),
     ("system RAW (code 1001)", .unsupported, { $0.subBlocks[0].compression = 1001 }),
@@ -191,10 +194,10 @@ import Testing
 
   @Test func severalObstaclesAreNamedTogether() throws {
     var fixture = Self.small
-    fixture.subBlocks[0].compression = 4
-    fixture.subBlocks[1].pixelType = 9
+    fixture.subBlocks[0].compression = 3
+    fixture.subBlocks[1].pixelType = 11
     let error = try failure(fixture)
-    #expect(error.reason.contains("JPEG-XR in 1 of 3") && error.reason.contains("Bgra32 in 1 of 3"))
+    #expect(error.reason.contains("JPEG in 1 of 3") && error.reason.contains("Bgr192ComplexFloat in 1 of 3"))
   }
 
   @Test func sizesThatTheFileCannotHoldCostNoMemory() throws {

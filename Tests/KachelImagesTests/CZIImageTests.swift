@@ -19,7 +19,7 @@ import Testing
   /// The same goldens through the public way: positions from 0, the scene's own box.
   @Test func scenesOfGoldens() throws {
     var compared = 0
-    for file in CZIFiles.read {
+    for file in CZIFiles.all {
       let image = try Image(at: CZIFiles.path(file))
       let golden = try CZIGolden(file)
       let description = image.description
@@ -48,7 +48,7 @@ import Testing
         compared += 1
       }
     }
-    #expect(compared == 366)
+    #expect(compared == 426)
   }
 
   @Test func tilesPutTogetherAreThePlane() throws {
@@ -183,32 +183,17 @@ import Testing
     #expect(try read(image(.init([short]), folder, cacheBytes: cacheBytes), part) == [6, 7, 10, 11])
   }
 
-  @Test(arguments: CZIFixture.Compression.allCases) func compressionsByName(_ compression: CZIFixture.Compression)
-    throws
-  {
+  @Test(arguments: CZIFixture.Compression.allCases.filter { $0 != .jpeg && $0 != .lzw })
+  func compressionsByName(_ compression: CZIFixture.Compression) throws {
     let folder = try ScratchFolder()
     let pixels = (0..<64).map { UInt8($0) }
     let block = CZIFixture.SubBlock(
       Region(x: 0, y: 0, width: 8, height: 4), pixelType: 1, compression: compression, pixels: pixels)
-    switch compression {
-    case .uncompressed, .zstd0, .zstd1, .zstd1HiLo:
-      let image = try image(.init([block]), folder)
-      #expect(image.description.channels[0].pixelType == .uint16)
-      #expect(try read(image, Region(x: 0, y: 0, width: 8, height: 4)) == pixels)
-      let name = CZICompression.name(of: compression.code)
-      #expect(image.description.compressions == [name])
-    case .jpeg, .lzw, .jpegXR:
-      let error = #expect(throws: ImageError.self) { try self.image(.init([block]), folder) }
-      #expect(error?.kind == .unsupported)
-      #expect(error?.reason.contains(CZICompression.name(of: compression.code)) == true)
-      // The pyramid is never read, so its compression does not matter.
-      var pyramid = block
-      pyramid.dimensions[0].size = 16
-      pyramid.dimensions[1].size = 8
-      let plain = CZIFixture.SubBlock(Region(x: 0, y: 0, width: 1, height: 1), pixels: [7])
-      #expect(
-        try read(self.image(.init([pyramid, plain]), folder), Region(x: 0, y: 0, width: 2, height: 1)) == [7, 0])
-    }
+    let image = try image(.init([block]), folder)
+    #expect(image.description.channels[0].pixelType == .uint16)
+    #expect(try read(image, Region(x: 0, y: 0, width: 8, height: 4)) == pixels)
+    let name = CZICompression.name(of: compression.code)
+    #expect(image.description.compressions == [name])
   }
 
   @Test(arguments: [3, 4]) func hiLoOfColour(_ pixelType: Int32) throws {

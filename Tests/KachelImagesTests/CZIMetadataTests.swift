@@ -19,7 +19,7 @@ import Testing
     let goldens = try JSONDecoder().decode(
       [String: Golden].self, from: SharedData.data("czi/goldens/metadata_real.json"))
     var compared = 0
-    for file in CZIFiles.read where file.hasPrefix("real/") {
+    for file in CZIFiles.all where file.hasPrefix("real/") {
       let golden = try #require(goldens[String(file.dropFirst(5))])
       let description = try Image(at: CZIFiles.path(file)).description
       for (axis, found) in zip(
@@ -39,12 +39,26 @@ import Testing
         #expect(channel.name == names.first ?? "Channel \(index + 1)", "\(file)")
         let colors = [inFile.count > 3 ? inFile[3] : nil, shown.count > 2 ? shown[2] : nil].compactMap(\.self)
         #expect(channel.color?.hex == colors.first.map { String($0.suffix(6)) }, "\(file)")
+        func number(_ values: [String?], _ place: Int) -> Double? {
+          values.count > place ? values[place].flatMap { Double($0) } : nil
+        }
+        let bits = number(inFile, 7) ?? number(shown, 6)
+        #expect(channel.validBits.map(Double.init) == bits, "\(file)")
+        let (low, high, gamma) = (number(shown, 3), number(shown, 4), number(shown, 5))
+        if low == nil, high == nil, gamma == nil {
+          #expect(channel.display == nil, "\(file)")
+        } else {
+          #expect(channel.display == .init(low: low ?? 0, high: high ?? 1, gamma: gamma ?? 1), "\(file)")
+        }
       }
       for scene in golden.scenes {
         let name = scene[1]
         // A file may be cut out of a larger one and still describe all scenes.
         guard let found = description.scenes.first(where: { String($0.index) == scene[0] }) else { continue }
         #expect(found.name == name, "\(file)")
+        #expect(
+          found.center.map { [$0.x, $0.y] } == scene[2].map { $0.split(separator: ",").compactMap { Double($0) } })
+        #expect(found.well == scene[4], "\(file)")
       }
       compared += 1
     }

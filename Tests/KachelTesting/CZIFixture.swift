@@ -39,6 +39,9 @@ public struct CZIFixture: Sendable {
     public var compression: Int32
     /// The encoded pixels.
     public var payload: [UInt8]
+    /// The XML before the pixels, and what follows them.
+    public var metadata = ""
+    public var attachment: [UInt8] = []
     public var filePart: Int32 = 0
     public var schema = "DV"
     /// What the segment says of its pixels' size and its own, where that differs from the truth.
@@ -46,6 +49,8 @@ public struct CZIFixture: Sendable {
     public var declaredAllocatedSize: Int64?
     /// Where the directory says that the segment stands, where that differs from the truth.
     public var declaredPosition: Int64?
+
+    fileprivate var size: Int { metadata.utf8.count + payload.count + attachment.count }
 
     /// - Parameters:
     ///   - region: in the file's pixel coordinates.
@@ -66,9 +71,37 @@ public struct CZIFixture: Sendable {
     }
   }
 
+  /// A tile of a pyramid: fewer pixels than it covers.
+  ///
+  /// - Parameters:
+  ///   - region: what it covers at full resolution.
+  ///   - stored: how many pixels it has.
+  public static func reduced(
+    _ region: Region, _ stored: Size, _ positions: KeyValuePairs<String, Int32> = [:], pixelType: Int32 = 0,
+    pixels: [UInt8]
+  ) -> SubBlock {
+    var block = SubBlock(region, positions, pixelType: pixelType, pixels: pixels)
+    block.dimensions[0].storedSize = Int32(stored.width)
+    block.dimensions[1].storedSize = Int32(stored.height)
+    return block
+  }
+
+  public struct Attachment: Sendable {
+    public var type: String
+    public var name: String
+    public var content: [UInt8]
+    /// What the segment says of its content's size, where that differs from the truth.
+    public var declaredSize: Int64?
+
+    public init(_ type: String, _ name: String, _ content: [UInt8]) {
+      (self.type, self.name, self.content) = (type, name, content)
+    }
+  }
+
   public var subBlocks: [SubBlock]
   /// The metadata document; none where `nil`.
   public var xml: String?
+  public var attachments: [Attachment] = []
   public var fileSignature = "ZISRAWFILE"
   public var filePart: Int32 = 0
   public var majorVersion: Int32 = 1
@@ -81,7 +114,7 @@ public struct CZIFixture: Sendable {
     self.xml = xml
   }
 
-  /// Compresses pixels as CZI does. Compressions that are not read keep the bytes as they are.
+  /// Compresses pixels as CZI does. JPEG-XR, JPEG and LZW keep the bytes as they are, as some files do for JPEG-XR.
   public static func encode(_ pixels: [UInt8], _ compression: Compression) -> [UInt8] {
     pixels.withUnsafeBytes { bytes in
       switch compression {
@@ -111,14 +144,14 @@ public struct CZIFixture: Sendable {
     for block in subBlocks {
       blockPositions.append(Int64(file.bytes.count))
       let header = max(256, 48 + 20 * block.dimensions.count)
-      file.segment("ZISRAWSUBBLOCK", size: block.declaredAllocatedSize ?? Int64(header + block.payload.count))
+      file.segment("ZISRAWSUBBLOCK", size: block.declaredAllocatedSize ?? Int64(header + block.size))
       let start = file.bytes.count
-      file.integer(Int32(0))
-      file.integer(Int32(0))
+      file.integer(Int32(block.metadata.utf8.count))
+      file.integer(Int32(block.attachment.count))
       file.integer(block.declaredDataSize ?? Int64(block.payload.count))
       file.entry(block, position: Int64(start - 32))
       file.zeros(header - (file.bytes.count - start))
-      file.bytes += block.payload
+      file.bytes += Array(block.metadata.utf8) + block.payload + block.attachment
       file.align()
     }
 
@@ -142,11 +175,39 @@ public struct CZIFixture: Sendable {
       file.bytes += Array(xml.utf8)
       file.align()
     }
+    let attachments = appendAttachments(to: &file)
     var places = ByteWriter()
     places.integer(declaredDirectoryPosition ?? directory)
     places.integer(metadata)
-    file.bytes.replaceSubrange(positions..<positions + 16, with: places.bytes)
+    places.zeros(4)
+    places.integer(attachments)
+    file.bytes.replaceSubrange(positions..<positions + 28, with: places.bytes)
     return file.bytes
+  }
+
+  /// Appends the attachments and their list, and returns where the list stands.
+  private func appendAttachments(to file: inout ByteWriter) -> Int64 {
+    guard !attachments.isEmpty else { return 0 }
+    var entries = ByteWriter()
+    for attachment in attachments {
+      entries.text("A1", size: 12)
+      entries.integer(Int64(file.bytes.count))
+      entries.zeros(20)
+      entries.text(attachment.type, size: 8)
+      entries.text(attachment.name, size: 80)
+      file.segment("ZISRAWATTACH", size: Int64(256 + attachment.content.count))
+      file.integer(attachment.declaredSize ?? Int64(attachment.content.count))
+      file.zeros(248)
+      file.bytes += attachment.content
+      file.align()
+    }
+    let position = Int64(file.bytes.count)
+    file.segment("ZISRAWATTDIR", size: Int64(256 + entries.bytes.count))
+    file.integer(Int32(attachments.count))
+    file.zeros(252)
+    file.bytes += entries.bytes
+    file.align()
+    return position
   }
 
   /// A mosaic of one plane: every tile's pixels come from `pixel`, which gets the file's coordinates and the tile.

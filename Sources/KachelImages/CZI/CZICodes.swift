@@ -10,19 +10,26 @@ package enum CZIPixelType: Int32, Sendable {
   case gray32Float = 2
   case bgr24 = 3
   case bgr48 = 4
+  case bgr96Float = 8
+  case bgra32 = 9
+  case gray32 = 12
+  case gray64Float = 13
 
   package var sample: PixelType {
     switch self {
-    case .gray8, .bgr24: .uint8
+    case .gray8, .bgr24, .bgra32: .uint8
     case .gray16, .bgr48: .uint16
-    case .gray32Float: .float32
+    case .gray32: .uint32
+    case .gray32Float, .bgr96Float: .float32
+    case .gray64Float: .float64
     }
   }
 
   package var layout: SampleLayout {
     switch self {
-    case .gray8, .gray16, .gray32Float: .gray
-    case .bgr24, .bgr48: .bgr
+    case .gray8, .gray16, .gray32, .gray32Float, .gray64Float: .gray
+    case .bgr24, .bgr48, .bgr96Float: .bgr
+    case .bgra32: .bgra
     }
   }
 
@@ -50,10 +57,18 @@ package enum CZIPixelType: Int32, Sendable {
 /// The compressions of CZI that Kachel reads.
 package enum CZICompression: Int32, Sendable {
   case uncompressed = 0
+  case jpeg = 1
+  /// That of TIFF.
+  case lzw = 2
+  /// In some files it is only said to be so, and the pixels are uncompressed.
+  case jpegXR = 4
   /// One plain Zstandard frame.
   case zstd0 = 5
   /// A header that says how the bytes were rearranged, then one Zstandard frame.
   case zstd1 = 6
+
+  /// Whether pixels of a type can be compressed so. JPEG-XR may say that it is, and hold uncompressed pixels.
+  package func holds(_ type: CZIPixelType) -> Bool { self != .jpeg || type == .gray8 || type == .bgr24 }
 
   /// What a code is called, read or not.
   package static func name(of code: Int32) -> String {

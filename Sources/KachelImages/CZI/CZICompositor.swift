@@ -2,19 +2,23 @@
 package import KachelBytes
 package import KachelPixels
 
-/// Puts regions of planes together from sub-blocks, in the file's own pixel coordinates.
+/// Puts regions of planes together from sub-blocks, at full resolution or from the file's pyramid.
 package final class CZICompositor: Sendable {
   package let directory: CZIDirectory
   package let decoder: CZIDecoder
   package let cache: BlockCache
-  private let order: CZIPaintOrder
+  /// By how much sub-blocks of the file are reduced, ascending; the first is 1.
+  package let factors: [Int32]
+  let orders: [Int32: CZIPaintOrder]
 
   /// - Parameter cacheBytes: how many bytes of decoded sub-blocks are kept.
   package init(_ source: ByteSource, directory: CZIDirectory, cacheBytes: Int) {
     self.directory = directory
     decoder = CZIDecoder(source)
     cache = BlockCache(limit: cacheBytes)
-    order = CZIPaintOrder(directory.subBlocks)
+    let subBlocks = directory.subBlocks
+    factors = Set(subBlocks.lazy.map(\.factor)).union([1]).subtracting([0]).sorted()
+    orders = Dictionary(uniqueKeysWithValues: factors.map { ($0, CZIPaintOrder(subBlocks, factor: $0)) })
   }
 
   /// Opens the low level of a CZI file, whatever its sub-blocks hold.
@@ -24,29 +28,38 @@ package final class CZICompositor: Sendable {
     self.init(source, directory: try CZIDirectory(source, at: header.directoryPosition), cacheBytes: cacheBytes)
   }
 
-  package func isCovered(_ region: Region, plane: Int, scene: Int32?) -> Bool {
-    order.isCovered(region, plane: plane, scene: scene, of: directory.subBlocks)
+  /// The sub-blocks that touch a region of a grid, first painted first.
+  private func subBlocks(in region: Region, plane: Int, scene: Int32?, grid: CZIGrid) -> [Int32] {
+    guard let order = orders[Int32(clamping: grid.factor)] else { return [] }
+    return order.subBlocks(in: grid.fileRegion(region), plane: plane, scene: scene, of: directory.subBlocks)
   }
 
-  /// The parts of `region` that sub-blocks of layer 0 cover.
-  package func coveredRegions(in region: Region, plane: Int, scene: Int32?) -> [Region] {
-    order.subBlocks(in: region, plane: plane, scene: scene, of: directory.subBlocks).map {
-      directory.subBlocks[Int($0)].region.intersection(region)
-    }
+  package func isCovered(_ region: Region, plane: Int, scene: Int32?, grid: CZIGrid = .file) -> Bool {
+    if grid.factor > 1 { return !coveredRegions(in: region, plane: plane, scene: scene, grid: grid).isEmpty }
+    return orders[1]?.isCovered(grid.fileRegion(region), plane: plane, scene: scene, of: directory.subBlocks) ?? false
   }
 
-  /// Paints the sub-blocks of layer 0 of a plane into `pixels`, later ones over earlier ones.
+  /// The parts of `region` that sub-blocks cover.
+  package func coveredRegions(in region: Region, plane: Int, scene: Int32?, grid: CZIGrid = .file) -> [Region] {
+    subBlocks(in: region, plane: plane, scene: scene, grid: grid).map {
+      grid.place(of: directory.subBlocks[Int($0)]).intersection(region)
+    }.filter { !$0.isEmpty }
+  }
+
+  /// Paints the sub-blocks of a plane into `pixels`, later ones over earlier ones.
   ///
   /// - Parameters:
-  ///   - region: in the file's own coordinates, not empty; each side at most 2^31.
+  ///   - region: in the grid, not empty; each side at most 2^31.
   ///   - plane: the plane's number in the directory.
   ///   - scene: paints only sub-blocks of that scene and those without scene; `nil` paints all.
   ///   - type: the plane's pixel type.
   ///   - background: the bytes of one pixel that no sub-block covers; `nil` for zeros.
+  ///   - usesMasks: leaves out pixels that are marked as not valid. Those of full resolution are not, as they are the
+  ///     image itself: libCZI paints them as well.
   /// - Throws: where a sub-block is damaged, is not read, or has another pixel type.
   package func compose(
     _ region: Region, plane: Int, scene: Int32?, type: CZIPixelType, background: [UInt8]? = nil,
-    into pixels: PixelBuffer
+    grid: CZIGrid = .file, usesMasks: Bool? = nil, into pixels: PixelBuffer
   ) throws(ImageError) {
     pixels.reshape(width: region.width, height: region.height, samples: type.layout.samples, type: type.sample)
     pixels.fill(byte: 0)
@@ -54,7 +67,7 @@ package final class CZICompositor: Sendable {
       let bytes = pixels.bytes
       for index in bytes.indices { bytes[index] = background[index % background.count] }
     }
-    for index in order.subBlocks(in: region, plane: plane, scene: scene, of: directory.subBlocks) {
+    for index in subBlocks(in: region, plane: plane, scene: scene, grid: grid) {
       let block = directory.subBlocks[Int(index)]
       guard block.pixelType == type.rawValue else {
         throw ImageError(
@@ -62,45 +75,61 @@ package final class CZICompositor: Sendable {
           "a sub-block of \(CZIPixelType.name(of: block.pixelType)) among others of "
             + CZIPixelType.name(of: type.rawValue))
       }
-      try paint(block, index: index, at: region, into: pixels)
+      let place = grid.place(of: block)
+      guard place.intersects(region) else { continue }
+      let mask = usesMasks ?? (grid.factor > 1) ? try mask(of: block, index: index) : nil
+      try paint(block, index: index, place: place, mask: mask, at: region, into: pixels)
     }
   }
 
+  /// The mask of valid pixels of a sub-block, kept in the cache beside its pixels.
+  private func mask(of block: CZISubBlock, index: Int32) throws(ImageError) -> CZIMask? {
+    let bits = try cache.block(~index) { () throws(ImageError) in try decoder.mask(of: block)?.bits ?? [] }
+    return bits.isEmpty
+      ? nil : CZIMask(bits: bits, width: Int(block.storedWidth), height: Int(block.storedHeight))
+  }
+
   private func paint(
-    _ block: CZISubBlock, index: Int32, at region: Region, into pixels: PixelBuffer
+    _ block: CZISubBlock, index: Int32, place: Region, mask: CZIMask?, at region: Region, into pixels: PixelBuffer
   ) throws(ImageError) {
-    let part = block.region.intersection(region)
-    guard !part.isEmpty else { return }
+    let part = place.intersection(region)
     let bytesPerPixel = pixels.bytesPerPixel
     let target = UnsafeMutableRawBufferPointer(
       rebasing: pixels.bytes[
         ((part.y - region.y) * pixels.bytesPerRow + (part.x - region.x) * bytesPerPixel)...])
     let isUncompressed = block.compression == CZICompression.uncompressed.rawValue
-    if isUncompressed, block.byteCount.map({ $0 > min(cache.limit, CZIDecoder.mostBytes) }) ?? true {
-      return try readRows(of: block, part, into: target, stride: pixels.bytesPerRow, bytesPerPixel: bytesPerPixel)
+    if isUncompressed, mask == nil, block.byteCount.map({ $0 > min(cache.limit, CZIDecoder.mostBytes) }) ?? true {
+      return try readRows(
+        of: block, place: place, part, into: target, stride: pixels.bytesPerRow, bytesPerPixel: bytesPerPixel)
     }
     let bytes = try cache.block(index) { () throws(ImageError) in try decoder.decode(block) }
     bytes.withUnsafeBytes { source in
-      let rowBytes = part.width * bytesPerPixel
       for row in 0..<part.height {
-        let start = ((part.y - block.region.y + row) * block.region.width + part.x - block.region.x) * bytesPerPixel
-        let line = UnsafeRawBufferPointer(rebasing: source[start..<start + rowBytes])
-        let place = row * pixels.bytesPerRow
-        UnsafeMutableRawBufferPointer(rebasing: target[place..<place + rowBytes]).copyMemory(from: line)
+        let y = part.y - place.y + row
+        func copy(_ columns: Range<Int>) {
+          let start = (y * place.width + columns.lowerBound) * bytesPerPixel
+          let from = row * pixels.bytesPerRow + (columns.lowerBound - (part.x - place.x)) * bytesPerPixel
+          let count = columns.count * bytesPerPixel
+          UnsafeMutableRawBufferPointer(rebasing: target[from..<from + count])
+            .copyMemory(from: .init(rebasing: source[start..<start + count]))
+        }
+        let columns = part.x - place.x..<part.maxX - place.x
+        if let mask { mask.runs(x: columns, y: y, copy) } else { copy(columns) }
       }
     }
   }
 
   /// Reads only the wanted rows of an uncompressed sub-block that is too large to keep.
   private func readRows(
-    of block: CZISubBlock, _ part: Region, into target: UnsafeMutableRawBufferPointer, stride: Int, bytesPerPixel: Int
+    of block: CZISubBlock, place: Region, _ part: Region, into target: UnsafeMutableRawBufferPointer, stride: Int,
+    bytesPerPixel: Int
   ) throws(ImageError) {
     let payload = try decoder.payload(of: block)
     let rowBytes = part.width * bytesPerPixel
     for row in 0..<part.height {
       let line = UnsafeMutableRawBufferPointer(rebasing: target[row * stride..<row * stride + rowBytes])
       // A position beyond what an Int holds is also beyond the payload.
-      let pixel = (part.y - block.region.y + row) * block.region.width + part.x - block.region.x
+      let pixel = (part.y - place.y + row) * place.width + part.x - place.x
       let start = pixel.multipliedReportingOverflow(by: bytesPerPixel)
       let present = start.overflow ? 0 : max(0, min(rowBytes, payload.count - start.partialValue))
       if present < rowBytes { line[present...].initializeMemory(as: UInt8.self, repeating: 0) }

@@ -11,18 +11,28 @@ package struct CZIDecoder: Sendable {
 
   package init(_ source: ByteSource) { self.source = source }
 
+  /// Where the parts of a sub-block stand in the file.
+  struct Parts {
+    var metadata: Range<Int>
+    /// The encoded pixels. The file holds all of them.
+    var pixels: Range<Int>
+    /// What follows the pixels, possibly beyond the file's end.
+    var attachment: Range<Int>
+  }
+
   /// Where a sub-block's encoded pixels stand in the file. The file holds all of them.
-  package func payload(of block: CZISubBlock) throws(ImageError) -> Range<Int> {
+  package func payload(of block: CZISubBlock) throws(ImageError) -> Range<Int> { try parts(of: block).pixels }
+
+  func parts(of block: CZISubBlock) throws(ImageError) -> Parts {
     let segment = try CZISegment("ZISRAWSUBBLOCK", at: block.position, of: source)
-    let (metadataSize, dataSize, dimensions) = try ImageError.wrapping { () throws(BytesError) in
+    let (metadataSize, attachmentSize, dataSize, dimensions) = try ImageError.wrapping { () throws(BytesError) in
       var reader = ByteReader(
         try source.read(at: segment.payload, count: 48), file: source.path, offset: segment.payload)
-      let metadataSize = Int(try reader.int32())
-      try reader.skip(4)
+      let metadataSize = Int(try reader.int32()), attachmentSize = Int(try reader.int32())
       let dataSize = try reader.int64()
       // Only the number of dimensions is taken from this copy of the directory entry: it moves the pixels.
       try reader.seek(to: 44)
-      return (metadataSize, dataSize, Int(try reader.int32()))
+      return (metadataSize, attachmentSize, dataSize, Int(try reader.int32()))
     }
     guard metadataSize >= 0, dataSize >= 0, 0...40 ~= dimensions else {
       throw damaged(
@@ -39,7 +49,9 @@ package struct CZIDecoder: Sendable {
       throw damaged(
         start, "the sub-block has \(dataSize) bytes of pixels, but the file ends at \(source.count); it is incomplete")
     }
-    return start..<start + Int(dataSize)
+    let end = start + Int(dataSize)
+    return Parts(
+      metadata: start - metadataSize..<start, pixels: start..<end, attachment: end..<end + max(0, attachmentSize))
   }
 
   /// All pixels of a sub-block: tight rows of interleaved samples.
@@ -63,6 +75,59 @@ package struct CZIDecoder: Sendable {
     case .uncompressed: try uncompressed(payload, count: count)
     case .zstd0: try zstandard(payload, header: 0, isPacked: false, count: count)
     case .zstd1: try zstandard1(payload, type: type, count: count)
+    case .lzw: try lzw(payload, count: count)
+    case .jpeg: try jpeg(payload, of: block, type: type, count: count)
+    case .jpegXR: try jpegXR(payload, of: block, type: type, count: count)
+    }
+  }
+
+  private func lzw(_ payload: Range<Int>, count: Int) throws(ImageError) -> [UInt8] {
+    // A code of 12 bits stands for fewer than 4096 bytes: what holds too few codes is not worth the memory.
+    guard count / 4096 <= payload.count else {
+      throw damaged(payload.lowerBound, "\(payload.count) bytes of LZW for \(count) bytes of pixels")
+    }
+    return try decoding(payload, count: count) { data, output in
+      guard let written = LZW.decompress(data, into: output) else { return "LZW: a code that cannot be" }
+      return written == count ? nil : "LZW: \(written) bytes instead of \(count)"
+    }
+  }
+
+  private func jpeg(
+    _ payload: Range<Int>, of block: CZISubBlock, type: CZIPixelType, count: Int
+  ) throws(ImageError) -> [UInt8] {
+    guard CZICompression.jpeg.holds(type) else {
+      throw ImageError(
+        .unsupported, file: source.path, offset: payload.lowerBound,
+        "JPEG of \(CZIPixelType.name(of: type.rawValue)) is not read")
+    }
+    return try decoding(payload, count: count) { CZIJPEG.decode($0, of: block, type: type, into: $1) }
+  }
+
+  /// Some programs say JPEG-XR where they store uncompressed pixels.
+  private func jpegXR(
+    _ payload: Range<Int>, of block: CZISubBlock, type: CZIPixelType, count: Int
+  ) throws(ImageError) -> [UInt8] {
+    let start = try ImageError.wrapping { () throws(BytesError) in
+      try source.read(at: payload.lowerBound, count: min(4, payload.count))
+    }
+    if start != JPEGXRHeader.signature, payload.count == count { return try uncompressed(payload, count: count) }
+    return try decoding(payload, count: count) { CZIJPEGXR.decode($0, of: block, type: type, into: $1) }
+  }
+
+  /// Reads encoded pixels and decodes them with a function that says what is wrong.
+  private func decoding(
+    _ payload: Range<Int>, count: Int,
+    _ decode: (UnsafeRawBufferPointer, UnsafeMutableRawBufferPointer) -> String?
+  ) throws(ImageError) -> [UInt8] {
+    // None of these compressions makes pixels twice as large: a larger payload is damaged, and is not worth the memory.
+    guard payload.count <= 2 * count + 65536 else {
+      throw damaged(payload.lowerBound, "\(payload.count) bytes of compressed data for \(count) bytes of pixels")
+    }
+    let encoded = try ImageError.wrapping { () throws(BytesError) in
+      try source.read(at: payload.lowerBound, count: payload.count)
+    }
+    return try filled(count) { (output) throws(ImageError) in
+      if let problem = encoded.withUnsafeBytes({ decode($0, output) }) { throw damaged(payload.lowerBound, problem) }
     }
   }
 

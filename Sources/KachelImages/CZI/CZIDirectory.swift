@@ -11,7 +11,7 @@ package struct CZISubBlock: Sendable {
 
   /// Where the sub-block's segment stands in the file.
   package var position: Int64
-  /// Number of the plane, see ``CZIDirectory/plane(at:)``; -1 for sub-blocks of the pyramid.
+  /// Number of the plane, see ``CZIDirectory/plane(at:)``; -1 for sub-blocks that are not read.
   package var plane = -1
   package var x: Int32 = 0
   package var y: Int32 = 0
@@ -24,6 +24,9 @@ package struct CZISubBlock: Sendable {
   package var tile = missing
   package var pixelType: Int32
   package var compression: Int32
+  /// By how much the sub-block is reduced, see ``CZIGrid/factor(size:stored:)``: 1 at full resolution, 0 where it
+  /// belongs to no resolution or is not read.
+  package var factor: Int32 = 1
 
   package init(position: Int64, pixelType: Int32, compression: Int32) {
     self.position = position
@@ -206,9 +209,21 @@ private struct CZIEntryParser {
           index, offset,
           "points to byte \(block.position), but the file has \(source.count) bytes; the file is incomplete")
       }
+    } else {
+      block.factor = factor(of: block, isChunked: chunked != nil, part: int32(14))
     }
     subBlocks.append(block)
     return size
+  }
+
+  /// A pyramid is a help and no part of the image: what is not read of it is as if it were not there.
+  private func factor(of block: CZISubBlock, isChunked: Bool, part: Int32) -> Int32 {
+    guard !isChunked, part == 0, 0...Int64(source.count) ~= block.position,
+      let type = CZIPixelType(rawValue: block.pixelType),
+      CZICompression(rawValue: block.compression)?.holds(type) == true
+    else { return 0 }
+    return CZIGrid.factor(
+      size: block.region.size, stored: Size(width: Int(block.storedWidth), height: Int(block.storedHeight)))
   }
 
   private mutating func column(of name: UInt32, index: Int, offset: Int) throws(ImageError) -> Int {
@@ -253,12 +268,19 @@ private struct CZIEntryParser {
       dimensions.append(dimension)
     }
     var result = CZIDirectory(subBlocks: subBlocks, dimensions: dimensions, obstacles: counts.sentences)
-    for index in subBlocks.indices where subBlocks[index].isLayer0 {
+    for index in subBlocks.indices where subBlocks[index].factor > 0 {
       var plane = 0
       for (dimension, column) in zip(dimensions, order) where columns[column][index] != CZISubBlock.missing {
-        plane += (Int(columns[column][index]) - dimension.minimum) * dimension.stride
+        let position = Int(columns[column][index]) - dimension.minimum
+        // The planes are those of full resolution, in which all of its sub-blocks lie.
+        guard 0..<dimension.count ~= position else {
+          plane = -1
+          break
+        }
+        plane += position * dimension.stride
       }
       result.subBlocks[index].plane = plane
+      if plane < 0 { result.subBlocks[index].factor = 0 }
     }
     return result
   }
@@ -275,7 +297,13 @@ private struct ObstacleCounts {
   mutating func add(_ block: CZISubBlock, chunked name: String?, part: Int32) {
     blocks += 1
     if CZICompression(rawValue: block.compression) == nil { compressions[block.compression, default: 0] += 1 }
-    if CZIPixelType(rawValue: block.pixelType) == nil { pixelTypes[block.pixelType, default: 0] += 1 }
+    if let type = CZIPixelType(rawValue: block.pixelType) {
+      if CZICompression(rawValue: block.compression)?.holds(type) == false {
+        compressions[block.compression, default: 0] += 1
+      }
+    } else {
+      pixelTypes[block.pixelType, default: 0] += 1
+    }
     if let name { chunked[name, default: 0] += 1 }
     if part != 0 { parts += 1 }
   }

@@ -2,7 +2,7 @@
 package import KachelBytes
 package import KachelPixels
 
-/// A CZI file: full resolution, uncompressed or Zstandard, of any size.
+/// A CZI file of any size, with the resolutions of its pyramid.
 package final class CZIImage: ImageSource {
   package let path: String
   package let description: ImageDescription
@@ -10,7 +10,10 @@ package final class CZIImage: ImageSource {
   package let compositor: CZICompositor
   /// The scenes' indices in the file, in the order of the description; `missing` where the file has none.
   private let scenes: [Int32]
+  /// The resolutions of every scene.
+  private let grids: [[CZIGrid]]
   private let channelTypes: [CZIPixelType]
+  private let attachments: [CZIAttachments.Entry]
 
   package init(_ source: ByteSource, cacheBytes: Int) throws(ImageError) {
     path = source.path
@@ -20,9 +23,20 @@ package final class CZIImage: ImageSource {
       throw ImageError(.unsupported, file: source.path, directory.obstacles.joined(separator: "; "))
     }
     let metadata = try CZIMetadata(source, at: header.metadataPosition)
-    let scenes = try Self.scenes(of: directory, names: metadata.sceneNames, file: source.path)
+    var scenes = try Self.scenes(of: directory, metadata: metadata.scenes, file: source.path)
     self.scenes = scenes.map(\.code)
     channelTypes = try Self.channelTypes(of: directory, file: source.path)
+    compositor = CZICompositor(source, directory: directory, cacheBytes: cacheBytes)
+    let otherTypes = Self.factorsOfOtherTypes(directory, channelTypes)
+    var grids: [[CZIGrid]] = []
+    for index in scenes.indices {
+      let levels = compositor.levels(of: scenes[index].code, box: scenes[index].scene.box, excluding: otherTypes)
+      scenes[index].scene.levels = levels.map { .init(size: $0.size, downsampling: Double($0.grid.factor)) }
+      grids.append(levels.map(\.grid))
+    }
+    self.grids = grids
+    let attachments = CZIAttachments(source, at: header.attachmentPosition)
+    self.attachments = attachments.entries
     let dimensions = directory.dimensions
     description = ImageDescription(
       format: "CZI", scenes: scenes.map(\.scene),
@@ -30,19 +44,34 @@ package final class CZIImage: ImageSource {
         let channel = index < metadata.channels.count ? metadata.channels[index] : nil
         return .init(
           name: channel?.name ?? "Channel \(index + 1)", color: channel?.color, pixelType: type.sample,
-          layout: type.layout)
+          layout: type.layout,
+          validBits: channel?.validBits.flatMap {
+            $0 <= 8 * type.sample.size && !type.sample.isFloatingPoint ? $0 : nil
+          }, display: channel?.display)
       },
       depth: dimensions[1].count, times: dimensions[2].count,
       axes: Set(zip("czt", dimensions).filter(\.1.exists).map(\.0)),
       furtherDimensions: dimensions.dropFirst(3).filter(\.exists).map { .init(name: $0.name, count: $0.count) },
       physicalSize: metadata.physicalSize,
       compressions: Set(directory.subBlocks.filter(\.isLayer0).map(\.compression)).sorted()
-        .map(CZICompression.name(of:)))
-    compositor = CZICompositor(source, directory: directory, cacheBytes: cacheBytes)
+        .map(CZICompression.name(of:)),
+      timeStamps: attachments.timeStamps,
+      attachments: attachments.entries.map { .init(name: $0.name, type: $0.type, byteCount: $0.content.count) })
+  }
+
+  /// The resolutions with sub-blocks of another pixel type than their channel has at full resolution.
+  private static func factorsOfOtherTypes(_ directory: CZIDirectory, _ types: [CZIPixelType]) -> Set<Int32> {
+    var factors: Set<Int32> = []
+    for block in directory.subBlocks where block.factor > 1 {
+      if types[directory.position(of: block.plane, along: 0)].rawValue != block.pixelType {
+        factors.insert(block.factor)
+      }
+    }
+    return factors
   }
 
   private static func scenes(
-    of directory: CZIDirectory, names: [Int: String], file: String
+    of directory: CZIDirectory, metadata: [Int: CZIMetadata.Scene], file: String
   ) throws(ImageError) -> [(code: Int32, scene: ImageDescription.Scene)] {
     var boxes: [Int32: Region] = [:]
     for block in directory.subBlocks where block.isLayer0 {
@@ -56,7 +85,8 @@ package final class CZIImage: ImageSource {
     if boxes.count > 1 { boxes[CZISubBlock.missing] = nil }
     return boxes.sorted { $0.key < $1.key }.map { code, box in
       let index = code == CZISubBlock.missing ? 0 : Int(code)
-      return (code, .init(index: index, name: names[index], box: box))
+      let known = metadata[index]
+      return (code, .init(index: index, name: known?.name, box: box, center: known?.center, well: known?.well))
     }
   }
 
@@ -81,39 +111,48 @@ package final class CZIImage: ImageSource {
     return types.map { $0 ?? other }
   }
 
-  private func place(of plane: PlaneIndex) throws(ImageError) -> (number: Int, scene: Int32, box: Region) {
+  private func place(of plane: PlaneIndex) throws(ImageError) -> (number: Int, scene: Int32, grid: CZIGrid) {
     var positions = plane.further
     for name in positions.keys where !description.furtherDimensions.contains(where: { $0.name == name }) {
       throw ImageError(.outOfRange, file: path, "there is no dimension \(name)")
     }
     (positions["C"], positions["Z"], positions["T"]) = (plane.channel, plane.z, plane.time)
-    guard plane.level == 0, scenes.indices.contains(plane.scene), let number = compositor.directory.plane(at: positions)
+    guard scenes.indices.contains(plane.scene), grids[plane.scene].indices.contains(plane.level),
+      let number = compositor.directory.plane(at: positions)
     else {
       throw ImageError(
         .outOfRange, file: path,
-        "there is no plane at \(plane); the file has \(scenes.count) scenes, \(description.times) times, "
+        "there is no plane at \(plane)\(plane.level == 0 ? "" : ", level \(plane.level)"); the file has \(scenes.count) scenes, \(description.times) times, "
           + "\(description.depth) z, \(description.channels.count) channels")
     }
-    return (number, scenes[plane.scene], description.scenes[plane.scene].box)
+    return (number, scenes[plane.scene], grids[plane.scene][plane.level])
   }
 
   package func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws {
-    let (number, scene, box) = try place(of: plane)
+    let (number, scene, grid) = try place(of: plane)
     let type = channelTypes[plane.channel]
     try region.checkReadable(bytesPerPixel: type.bytesPerPixel, file: path)
-    try compositor.compose(
-      region.offsetBy(x: box.x, y: box.y), plane: number, scene: scene, type: type, into: pixels)
+    try compositor.compose(region, plane: number, scene: scene, type: type, grid: grid, into: pixels)
+  }
+
+  package func attachment(_ index: Int) throws -> [UInt8] {
+    guard attachments.indices.contains(index) else {
+      throw ImageError(.outOfRange, file: path, "there is no attachment \(index); the file has \(attachments.count)")
+    }
+    let content = attachments[index].content
+    return try ImageError.wrapping { () throws(BytesError) in
+      try compositor.decoder.source.read(at: content.lowerBound, count: content.count)
+    }
   }
 
   package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool {
-    guard !region.isEmpty, region.isBounded, let (number, scene, box) = try? place(of: plane) else { return false }
-    return compositor.isCovered(region.offsetBy(x: box.x, y: box.y), plane: number, scene: scene)
+    guard !region.isEmpty, region.isBounded, let (number, scene, grid) = try? place(of: plane) else { return false }
+    return compositor.isCovered(region, plane: number, scene: scene, grid: grid)
   }
 
   package func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
-    guard !region.isEmpty, region.isBounded, let (number, scene, box) = try? place(of: plane) else { return [] }
-    return compositor.coveredRegions(in: region.offsetBy(x: box.x, y: box.y), plane: number, scene: scene)
-      .map { $0.offsetBy(x: -box.x, y: -box.y) }
+    guard !region.isEmpty, region.isBounded, let (number, scene, grid) = try? place(of: plane) else { return [] }
+    return compositor.coveredRegions(in: region, plane: number, scene: scene, grid: grid)
   }
 }
 

@@ -9,13 +9,21 @@ package struct CZIMetadata: Sendable {
   package struct Channel: Sendable {
     package var name: String?
     package var color: RGB?
+    package var validBits: Int?
+    package var display: ImageDescription.Display?
+  }
+
+  package struct Scene: Sendable {
+    package var name: String?
+    package var center: ImageDescription.StagePosition?
+    package var well: String?
   }
 
   package private(set) var physicalSize = ImageDescription.PhysicalSize()
   /// In the order of the file's channels. Their identifiers do not tell which is which: they may be GUIDs.
   package private(set) var channels: [Channel] = []
   /// By the scene's index.
-  package private(set) var sceneNames: [Int: String] = [:]
+  package private(set) var scenes: [Int: Scene] = [:]
 
   /// Metadata of a file without any.
   package init() {}
@@ -41,13 +49,17 @@ package struct CZIMetadata: Sendable {
       let elements = [channel, display].compactMap(\.self)
       return Channel(
         name: elements.lazy.compactMap { $0.attributes["Name"] }.first { !$0.isEmpty },
-        color: elements.lazy.compactMap { Self.color($0.child("Color")?.text) }.first)
+        color: elements.lazy.compactMap { Self.color($0.child("Color")?.text) }.first,
+        validBits: [channel?.child("ComponentBitCount"), display?.child("BitCountRange")].lazy
+          .compactMap { $0.flatMap { Int($0.text) } }.first { 1...64 ~= $0 },
+        display: display.flatMap(Self.display))
     }
     for scene in dimensions?.descendant("S", "Scenes")?.children("Scene") ?? [] {
-      guard let index = scene.attributes["Index"].flatMap({ Int($0) }), let name = scene.attributes["Name"],
-        !name.isEmpty
-      else { continue }
-      sceneNames[index] = name
+      guard let index = scene.attributes["Index"].flatMap({ Int($0) }) else { continue }
+      scenes[index] = Scene(
+        name: scene.attributes["Name"].flatMap { $0.isEmpty ? nil : $0 },
+        center: Self.position(scene.child("CenterPosition")?.text),
+        well: scene.child("Shape")?.attributes["Name"].flatMap { $0.isEmpty ? nil : $0 })
     }
   }
 
@@ -84,5 +96,24 @@ package struct CZIMetadata: Sendable {
     else { return nil }
     func byte(_ shift: Int) -> UInt8 { UInt8(truncatingIfNeeded: value >> shift) }
     return RGB(red: byte(16), green: byte(8), blue: byte(0))
+  }
+
+  /// What is missing has its usual value; `nil` where all is missing, or the range is none.
+  private static func display(_ channel: XMLTree.Element) -> ImageDescription.Display? {
+    func number(_ name: String) -> Double? {
+      channel.child(name).flatMap { Double($0.text) }.flatMap { $0.isFinite ? $0 : nil }
+    }
+    let (low, high, gamma) = (number("Low"), number("High"), number("Gamma"))
+    guard low != nil || high != nil || gamma != nil else { return nil }
+    let display = ImageDescription.Display(low: low ?? 0, high: high ?? 1, gamma: gamma ?? 1)
+    return 0...1 ~= display.low && 0...1 ~= display.high && display.low < display.high && display.gamma > 0
+      ? display : nil
+  }
+
+  /// `x,y` in micrometres.
+  private static func position(_ text: String?) -> ImageDescription.StagePosition? {
+    let numbers = (text ?? "").split(separator: ",").map { Double($0) }
+    guard numbers.count == 2, let x = numbers[0], let y = numbers[1], x.isFinite, y.isFinite else { return nil }
+    return .init(x: x, y: y)
   }
 }

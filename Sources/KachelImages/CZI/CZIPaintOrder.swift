@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 package import KachelPixels
 
-/// Finds the sub-blocks of layer 0 that touch a region of a plane, in the order in which they are painted.
+/// Finds the sub-blocks of one resolution that touch a region of a plane, in the order in which they are painted.
 ///
 /// Sub-blocks are sorted by plane, scene and then along a Z-shaped curve, so that neighbours in the list are neighbours
 /// in the image; the box of every 32 of them lets a search skip the others. Nothing depends on how they are arranged:
@@ -21,7 +21,8 @@ package struct CZIPaintOrder: Sendable {
   private let members: [Int32]
   private let boxes: [Region]
 
-  package init(_ subBlocks: [CZISubBlock]) {
+  /// - Parameter factor: takes the sub-blocks that are reduced by as much.
+  package init(_ subBlocks: [CZISubBlock], factor: Int32 = 1) {
     struct Key {
       var plane: Int
       var scene: Int32
@@ -30,7 +31,7 @@ package struct CZIPaintOrder: Sendable {
     }
     var keys: [Key] = []
     keys.reserveCapacity(subBlocks.count)
-    for (index, block) in subBlocks.enumerated() where block.isLayer0 {
+    for (index, block) in subBlocks.enumerated() where block.factor == factor {
       keys.append(
         Key(
           plane: block.plane, scene: block.scene, index: Int32(index), curve: Self.curvePosition(block.x, block.y)))
@@ -131,5 +132,39 @@ package struct CZIPaintOrder: Sendable {
       return false
     }
     return isCovered
+  }
+
+  /// The sub-blocks of a scene and those without scene, plane by plane.
+  package func members(of scene: Int32) -> [ArraySlice<Int32>] {
+    groups.filter { $0.scene == scene || $0.scene == CZISubBlock.missing }.map { members[$0.members] }
+  }
+
+  /// The planes that have sub-blocks of a scene or without scene, ascending.
+  package func planes(of scene: Int32) -> [Int] {
+    var planes: [Int] = []
+    for group in groups where group.scene == scene || group.scene == CZISubBlock.missing {
+      if planes.last != group.plane { planes.append(group.plane) }
+    }
+    return planes
+  }
+
+  /// Which of 64 x 64 cells of a box are covered in their middle: one number for every row of cells, the lowest bit
+  /// for the leftmost.
+  package func coverage(of box: Region, plane: Int, scene: Int32, of all: [CZISubBlock]) -> [UInt64] {
+    /// The cells whose middle, (2 i + 1) / 128 of the box, lies in a range that is counted from the box's start.
+    func cells(_ range: Range<Int>, _ size: Int) -> Range<Int> {
+      func first(_ edge: Int) -> Int { max(0, min(64, (edge * 128 - size + 2 * size - 1) / (2 * size))) }
+      return first(max(0, range.lowerBound))..<max(first(max(0, range.lowerBound)), first(max(0, range.upperBound)))
+    }
+    var rows = [UInt64](repeating: 0, count: 64)
+    search(box, plane: plane, scene: scene, in: all) { member in
+      let region = all[Int(member)].region
+      let columns = cells(region.x - box.x..<region.maxX - box.x, box.width)
+      let bits = (columns.upperBound == 64 ? UInt64.max : 1 << UInt64(columns.upperBound) - 1)
+      let mask = columns.isEmpty ? 0 : bits & ~(1 << UInt64(columns.lowerBound) - 1)
+      for row in cells(region.y - box.y..<region.maxY - box.y, box.height) { rows[row] |= mask }
+      return true
+    }
+    return rows
   }
 }

@@ -47,15 +47,19 @@ package struct CZIHeader: Sendable {
   package let directoryPosition: Int64
   /// Where the metadata stands; 0 where there is none.
   package let metadataPosition: Int64
+  /// Where the list of attachments stands; 0 where there is none.
+  package let attachmentPosition: Int64
 
   package init(_ source: ByteSource) throws(ImageError) {
     let segment = try CZISegment("ZISRAWFILE", at: 0, of: source)
-    let (major, part, directory, metadata) = try ImageError.wrapping { () throws(BytesError) in
+    let (major, part, directory, metadata, attachments) = try ImageError.wrapping { () throws(BytesError) in
       var reader = ByteReader(
         try source.read(at: segment.payload, count: 80), file: source.path, offset: segment.payload)
       let major = try reader.int32()
       try reader.seek(to: 48)
-      return (major, try reader.int32(), try reader.int64(), try reader.int64())
+      let (part, directory, metadata) = (try reader.int32(), try reader.int64(), try reader.int64())
+      try reader.skip(4)
+      return (major, part, directory, metadata, try reader.int64())
     }
     guard major == 1 else {
       throw ImageError(.unsupported, file: source.path, offset: 32, "CZI version \(major) is not read, only version 1")
@@ -72,5 +76,6 @@ package struct CZIHeader: Sendable {
     }
     directoryPosition = directory
     metadataPosition = metadata
+    attachmentPosition = attachments
   }
 }

@@ -37,7 +37,7 @@ public final class PNGWriter: @unchecked Sendable {
     case .grayAlpha: colorType = SPNG_COLOR_TYPE_GRAYSCALE_ALPHA
     case .rgb: colorType = SPNG_COLOR_TYPE_TRUECOLOR
     case .rgba: colorType = SPNG_COLOR_TYPE_TRUECOLOR_ALPHA
-    case .bgr: throw ImageError(.unsupported, file: path, "PNG holds RGB, not BGR; turn the samples round")
+    case .bgr, .bgra: throw ImageError(.unsupported, file: path, "PNG holds RGB, not BGR; turn the samples round")
     }
     guard pixelType == .uint8 || pixelType == .uint16 else {
       throw ImageError(.unsupported, file: path, "PNG holds 8 and 16 bit integers, not floating point")
