@@ -34,6 +34,9 @@ let package = Package(
   ],
   targets: [
     systemLibrary("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev", brew: "zstd"),
+    systemLibrary("CBlosc", pkgConfig: "blosc", apt: "libblosc-dev", brew: "c-blosc"),
+    systemLibrary("CLZ4", pkgConfig: "liblz4", apt: "liblz4-dev", brew: "lz4"),
+    systemLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev", brew: "zlib"),
     systemLibrary("CZip", pkgConfig: "libzip", apt: "libzip-dev", brew: "libzip"),
     systemLibrary("CSpng", pkgConfig: "spng", apt: "libspng-dev", brew: "libspng"),
     systemLibrary("CTIFF", pkgConfig: "libtiff-4", apt: "libtiff-dev", brew: "libtiff"),
@@ -48,7 +51,10 @@ let package = Package(
       cSettings: [.define("__ANSI__"), .define("DISABLE_PERF_MEASUREMENT"), .headerSearchPath("headers")],
       linkerSettings: [.linkedLibrary("jxrglue"), .linkedLibrary("jpegxr")]),
     .target(
-      name: "KachelImages", dependencies: ["KachelBytes", "KachelPixels", "CSpng", "CTIFF", "CTurboJPEG", "CKachelJXR"],
+      name: "KachelImages",
+      dependencies: [
+        "KachelBytes", "KachelPixels", "CSpng", "CTIFF", "CTurboJPEG", "CKachelJXR", "CBlosc", "CLZ4", "CZlib",
+      ],
       swiftSettings: settings),
     .target(
       name: "KachelModels",

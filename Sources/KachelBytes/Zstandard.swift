@@ -8,9 +8,25 @@ public enum Zstandard {
   /// - Returns: what is wrong, or `nil`: the frame is damaged, or holds more or fewer bytes than `output`.
   public static func decompress(_ frame: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer) -> String?
   {
-    let got = ZSTD_decompress(output.baseAddress, output.count, frame.baseAddress, frame.count)
-    if ZSTD_isError(got) != 0 { return "zstd: \(String(cString: ZSTD_getErrorName(got)))" }
-    return got == output.count ? nil : "zstd: \(got) bytes instead of \(output.count)"
+    switch decompress(frame, upTo: output) {
+    case .failure(let failure): failure.reason
+    case .success(output.count): nil
+    case .success(let got): "zstd: \(got) bytes instead of \(output.count)"
+    }
+  }
+
+  /// Why bytes could not be decompressed.
+  public struct Failure: Error {
+    public let reason: String
+  }
+
+  /// Decompresses all frames into the start of `output`, and tells how many bytes they hold.
+  public static func decompress(
+    _ frames: UnsafeRawBufferPointer, upTo output: UnsafeMutableRawBufferPointer
+  ) -> Result<Int, Failure> {
+    let got = ZSTD_decompress(output.baseAddress, output.count, frames.baseAddress, frames.count)
+    if ZSTD_isError(got) != 0 { return .failure(Failure(reason: "zstd: \(String(cString: ZSTD_getErrorName(got)))")) }
+    return .success(got)
   }
 
   /// How many bytes the frame says it holds; `nil` where it does not say or is no frame.

@@ -8,13 +8,16 @@ struct Inspect: ParsableCommand {
     abstract: "Say what an image or a model package holds.",
     discussion: "Files are recognised by their content, not by their names.")
 
-  @Argument(help: "An image (CZI, PNG) or a model package (.czmodel, .czseg, .czann).") var file: String
+  @Argument(help: "An image (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG) or a model package (.czmodel, .czseg, .czann).") var file: String
   @Flag(help: "Print JSON.") var json = false
 
   func run() throws {
-    let source = try ByteSource(path: file)
-    // Packages are zip archives; no image that is read is one.
-    if try source.read(at: 0, count: min(4, source.count)).starts(with: [0x50, 0x4B]) {
+    // Packages are zip archives; no image that is read is one, and an OME-Zarr is a folder.
+    var isFolder: ObjCBool = false
+    let isPackage =
+      try FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) && !isFolder.boolValue
+      && ByteSource(path: file).starts(with: [0x50, 0x4B])
+    if isPackage {
       let report = try ModelReport(ModelPackage(at: file))
       if json { try Console.print(json: report) } else { print(report.text) }
     } else {
@@ -39,5 +42,11 @@ struct FactSheet {
       let indent = "\n" + String(repeating: " ", count: width + 2)
       return fact.name.padding(toLength: width + 2, withPad: " ", startingAt: 0) + lines.joined(separator: indent)
     }.joined(separator: "\n")
+  }
+}
+
+extension ByteSource {
+  fileprivate func starts(with signature: [UInt8]) throws(BytesError) -> Bool {
+    try read(at: 0, count: min(signature.count, count)) == signature
   }
 }

@@ -17,7 +17,7 @@ struct Segment: AsyncParsableCommand {
         kachel segment slide.czi -m m.czann --region 1000,500,2048,2048 --memory 2G
       """)
 
-  @Argument(help: "The image: CZI or PNG.") var image: String
+  @Argument(help: "The image: CZI, TIFF, OME-TIFF, OME-Zarr, PNG or JPEG.") var image: String
   @Option(name: .shortAndLong, help: "The model package: .czmodel, .czseg or .czann.") var model: String
   @Option(name: .shortAndLong, help: "The OME-Zarr to write (default: the image's name with .labels.ome.zarr).")
   var output: String?

@@ -5,7 +5,7 @@ private import Synchronization
 package final class BlockCache: Sendable {
   /// A node of the list from the most to the least recently used, by index into `slots`; -1 ends it.
   fileprivate struct Slot {
-    var key: Int32
+    var key: Int
     var bytes: [UInt8]
     var newer: Int
     var older: Int
@@ -14,7 +14,7 @@ package final class BlockCache: Sendable {
   fileprivate struct State {
     var slots: [Slot] = []
     var free: [Int] = []
-    var places: [Int32: Int] = [:]
+    var places: [Int: Int] = [:]
     var newest = -1
     var oldest = -1
     var byteCount = 0
@@ -34,11 +34,17 @@ package final class BlockCache: Sendable {
   package var byteCount: Int { state.withLock { $0.byteCount } }
 
   /// The block of that key, decoded by `decode` where it is not kept. Threads that want the same block wait for the
-  /// first. A block larger than the limit is returned and not kept.
-  package func block(_ key: Int32, decode: () throws(ImageError) -> [UInt8]) throws(ImageError) -> [UInt8] {
+  /// first. A block larger than the limit is returned and not kept, and so is an empty one, which costs nothing.
+  package func block(
+    _ key: some BinaryInteger, decode: () throws(ImageError) -> [UInt8]
+  ) throws(ImageError) -> [UInt8] {
+    try block(number: Int(key), decode: decode)
+  }
+
+  private func block(number key: Int, decode: () throws(ImageError) -> [UInt8]) throws(ImageError) -> [UInt8] {
     if let bytes = kept(key) { return bytes }
     var result: Result<[UInt8], ImageError> = .success([])
-    turns[Int(UInt32(bitPattern: key) % 64)].lock.withLock { _ in
+    turns[Int(UInt(bitPattern: key) % 64)].lock.withLock { _ in
       if let bytes = kept(key) {
         result = .success(bytes)
         return
@@ -54,7 +60,7 @@ package final class BlockCache: Sendable {
     return try result.get()
   }
 
-  private func kept(_ key: Int32) -> [UInt8]? {
+  private func kept(_ key: Int) -> [UInt8]? {
     state.withLock { state -> [UInt8]? in
       guard let place = state.places[key] else { return nil }
       state.unlink(place)
@@ -63,8 +69,8 @@ package final class BlockCache: Sendable {
     }
   }
 
-  private func keep(_ bytes: [UInt8], _ key: Int32) {
-    guard bytes.count <= limit else { return }
+  private func keep(_ bytes: [UInt8], _ key: Int) {
+    guard !bytes.isEmpty, bytes.count <= limit else { return }
     state.withLock { state in
       guard state.places[key] == nil else { return }
       while state.byteCount > limit - bytes.count, state.oldest >= 0 { state.dropOldest() }
@@ -95,7 +101,7 @@ extension BlockCache.State {
     free.append(place)
   }
 
-  fileprivate mutating func insert(_ bytes: [UInt8], _ key: Int32) {
+  fileprivate mutating func insert(_ bytes: [UInt8], _ key: Int) {
     let slot = BlockCache.Slot(key: key, bytes: bytes, newer: -1, older: -1)
     let place: Int
     if let empty = free.popLast() {

@@ -2,20 +2,25 @@
 private import KachelBytes
 public import KachelPixels
 
-/// An image file of any format that Kachel reads: CZI, TIFF (also OME-TIFF and ImageJ's), PNG or JPEG, recognised by its
-/// content and never by its name.
+/// An image of any format that Kachel reads: a CZI, TIFF (also OME-TIFF and ImageJ's), PNG or JPEG file, recognised by its
+/// content and never by its name, or the folder of an OME-Zarr image or Zarr array.
 public struct Image: ImageSource {
-  private static let formats = "images are read in the formats CZI, TIFF, OME-TIFF, PNG and JPEG"
+  private static let formats = "images are read in the formats CZI, TIFF, OME-TIFF, OME-Zarr, PNG and JPEG"
   private let source: any ImageSource
 
   /// Opens an image and reads what it holds, no pixels.
   ///
   /// - Parameters:
-  ///   - path: the file.
+  ///   - path: the file or folder.
   ///   - cacheBytes: how many bytes of decoded blocks are kept in memory.
   /// - Throws: `notAnImage` where the file cannot be opened or is of no known format, `unsupported` where it has
   ///   something that is not read, `damaged` where it contradicts itself.
   public init(at path: String, cacheBytes: Int = 64 << 20) throws(ImageError) {
+    let folder = LocalZarrStore(folder: path)
+    if OMEZarrImage.isZarr(folder) {
+      source = try OMEZarrImage(folder, path: path, cacheBytes: cacheBytes)
+      return
+    }
     let (bytes, start) = try ImageError.wrapping { () throws(BytesError) in
       let bytes = try ByteSource(path: path)
       return (bytes, try bytes.read(at: 0, count: min(bytes.count, 4096)))

@@ -17,7 +17,7 @@ public struct LabelComparison: Sendable, Hashable {
   ///   - label: the label's value.
   /// - Throws: ``ImageError``; ``SegmentationError`` where the sizes differ.
   public init(labels folder: String, truth: any ImageSource, label: Int) throws {
-    let labels = try ZarrArrayReader(folder: folder + "/0")
+    let labels = try ZarrArray(folder: folder + "/0")
     let size = truth.description.scenes[0].size
     guard size == labels.size else {
       throw SegmentationError(.mismatch, file: truth.path, "has \(size) pixels, but the labels have \(labels.size)")

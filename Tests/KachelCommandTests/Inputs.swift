@@ -72,7 +72,7 @@ enum Inputs {
 
 /// The labels of the first plane of a result, or its values.
 func stored(_ folder: String, level: Int = 0) throws -> (shape: [Int], type: PixelType, bytes: [UInt8]) {
-  let array = try ZarrArrayReader(folder: "\(folder)/\(level)")
+  let array = try ZarrArray(folder: "\(folder)/\(level)")
   let pixels = PixelBuffer(width: 0, height: 0, type: array.type)
   try array.read(Region(array.size), of: 0, into: pixels)
   return (array.shape, array.type, Array(pixels.bytes))

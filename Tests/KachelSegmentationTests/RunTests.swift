@@ -72,7 +72,7 @@ import Testing
     let result = try await Segmentation(of: image, with: package, options: options)
       .write(to: SegmentationOutputs(result: output, preview: folder.file("far.png")))
     #expect((2...8).contains(result.tiles))
-    let array = try ZarrArrayReader(folder: output + "/0")
+    let array = try ZarrArray(folder: output + "/0")
     #expect(array.size == Size(width: far + 160, height: far + 120))
     let labels = PixelBuffer(width: 0, height: 0, type: .uint8)
     try array.read(Region(x: far, y: far, width: 160, height: 120), of: 0, into: labels)
@@ -222,7 +222,7 @@ import Testing
     let image = ArrayImage(try nuclei(region), size: region.size, type: .uint8)
     let output = folder.file("large.ome.zarr")
     _ = try await Segmentation(of: image, with: package).write(to: SegmentationOutputs(result: output))
-    #expect(try ZarrArrayReader(folder: output + "/0").type == .uint16)
+    #expect(try ZarrArray(folder: output + "/0").type == .uint16)
     let small = try await segment(image, ModelPackage(at: original))
     #expect(try StoredPlanes(output).values == small.values.map { $0 == 2 ? 700 : $0 })
   }

@@ -13,7 +13,7 @@ struct StoredPlanes {
   let values: [Float]
 
   init(_ folder: String, level: Int = 0) throws {
-    let array = try ZarrArrayReader(folder: "\(folder)/\(level)")
+    let array = try ZarrArray(folder: "\(folder)/\(level)")
     shape = array.shape
     var values: [Float] = []
     let pixels = PixelBuffer(width: 0, height: 0, type: array.type)

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-private import Foundation
 import KachelPixels
 
-/// The content of a `.zarray` file, Zarr storage specification version 2.
-struct ZarrArrayMetadata: Codable, Hashable {
-  struct Compressor: Codable, Hashable {
+/// The content of the `.zarray` that ``ZarrArrayWriter`` writes, Zarr storage specification version 2.
+struct ZarrArrayMetadata: Encodable {
+  struct Compressor: Encodable {
     var id: String
     var level: Int
   }
@@ -31,11 +30,6 @@ struct ZarrArrayMetadata: Codable, Hashable {
     self.shape = shape
     self.chunks = chunks
     dtype = (type.size == 1 ? "|" : "<") + Self.kind(type) + "\(type.size)"
-  }
-
-  /// The type that the array holds, where it is one that pixels have.
-  var pixelType: PixelType? {
-    PixelType.allCases.first { dtype == ($0.size == 1 ? "|" : "<") + Self.kind($0) + "\($0.size)" }
   }
 
   private static func kind(_ type: PixelType) -> String {

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+package import KachelPixels
+
+/// An OME-Zarr 0.1 to 0.5 (Zarr version 2 or 3): an image with its resolutions, all images of a bioformats2raw layout or
+/// of a labels group as scenes, or an array of 2 to 5 dimensions by itself.
+package final class OMEZarrImage: ImageSource {
+  package let path: String
+  package let description: ImageDescription
+  package let cacheBytes: Int
+  private let scenes: [OMEZarrScene]
+
+  private static let mostScenes = 10_000
+
+  /// Whether a folder says that it holds Zarr.
+  static func isZarr(_ store: any ZarrStore) -> Bool {
+    ["zarr.json", ".zattrs", ".zgroup", ".zarray", ".zmetadata"].contains { name in
+      // An entry that cannot be read is reported when it is opened.
+      do throws(ImageError) { return try store.read(name, .range(offset: 0, count: 0), limit: 0) != nil } catch {
+        return true
+      }
+    }
+  }
+
+  package convenience init(folder: String, cacheBytes: Int) throws(ImageError) {
+    try self.init(LocalZarrStore(folder: folder), path: folder, cacheBytes: cacheBytes)
+  }
+
+  /// - Parameter path: what the user calls the image.
+  package init(_ store: any ZarrStore, path: String, cacheBytes: Int) throws(ImageError) {
+    self.path = path
+    self.cacheBytes = cacheBytes
+    scenes = try Self.scenes(of: ZarrHierarchy(store), path: path, cache: ZarrChunkCache(limit: cacheBytes))
+    description = try Self.description(of: scenes, path: path)
+  }
+
+  private static func description(of scenes: [OMEZarrScene], path: String) throws(ImageError) -> ImageDescription {
+    let first = scenes[0]
+    if let other = scenes.first(where: { $0.type != first.type }) {
+      throw ImageError(
+        .unsupported, file: path,
+        "its images have pixels of different types (\(first.type.rawValue), \(other.type.rawValue)); open the folder of one"
+      )
+    }
+    func most(_ axis: (OMEZarrDimensions) -> Int?) -> Int {
+      scenes.map { $0.dimensions.size(axis($0.dimensions), $0.shape) }.max() ?? 1
+    }
+    let channels = most(\.channel)
+    guard channels <= 1 << 16 else {
+      throw ImageError(.unsupported, file: path, "an image of \(channels) channels is not read")
+    }
+    var further: [ImageDescription.FurtherDimension] = []
+    for scene in scenes {
+      for dimension in scene.dimensions.further {
+        let count = scene.shape[dimension.axis]
+        if let place = further.firstIndex(where: { $0.name == dimension.name }) {
+          further[place].count = max(further[place].count, count)
+        } else {
+          further.append(.init(name: dimension.name, count: count))
+        }
+      }
+    }
+    let labelled = scenes.max { $0.channels.count < $1.channels.count } ?? first
+    var compressions: [String] = []
+    for name in scenes.flatMap({ $0.levels[0].array.compressions }) where !compressions.contains(name) {
+      compressions.append(name)
+    }
+    return ImageDescription(
+      format: first.isArray ? "Zarr" : "OME-Zarr",
+      scenes: scenes.enumerated().map { index, scene in
+        .init(
+          index: index, name: scene.name, box: Region(scene.levels[0].size),
+          levels: scene.levels.map { .init(size: $0.size, downsampling: $0.downsampling) })
+      },
+      channels: (0..<channels).map { index in
+        let known = index < labelled.channels.count ? labelled.channels[index] : (nil, nil)
+        return .init(
+          name: known.0 ?? (first.isLabels && channels == 1 ? "Labels" : "Channel \(index + 1)"), color: known.1,
+          pixelType: first.type, layout: .gray)
+      },
+      depth: most(\.z), times: most(\.time),
+      axes: scenes.reduce(into: []) { axes, scene in
+        if scene.dimensions.time != nil { axes.insert("t") }
+        if scene.dimensions.channel != nil { axes.insert("c") }
+        if scene.dimensions.z != nil { axes.insert("z") }
+      },
+      furtherDimensions: further, physicalSize: first.physicalSize,
+      compressions: compressions.isEmpty ? ["uncompressed"] : compressions)
+  }
+
+  private static func scenes(
+    of hierarchy: ZarrHierarchy, path: String, cache: ZarrChunkCache
+  ) throws(ImageError) -> [OMEZarrScene] {
+    switch try hierarchy.node("") {
+    case nil: throw ImageError(.notAnImage, file: path, "is no Zarr array or group")
+    case .array(let layout, let attributes):
+      let array = try ZarrArray(hierarchy.store, key: "", layout, cache: cache)
+      return [try OMEZarrScene(array, attributes: attributes, file: path)]
+    case .group(let attributes, let file):
+      let group = attributes["ome"] ?? attributes
+      if group["multiscales"] != nil {
+        return [try OMEZarrScene(group, key: "", file: file, in: hierarchy, cache: cache)]
+      }
+      if group["plate"] != nil || group["well"] != nil {
+        throw ImageError(
+          .unsupported, file: path,
+          "plates and wells are not read as a whole; open the folder of an image, such as A/1/0")
+      }
+      if group["bioformats2raw.layout"] != nil { return try series(of: hierarchy, path: path, cache: cache) }
+      if let labels = group["labels"] {
+        guard let names = labels.strings else { throw ImageError(.damaged, file: file, "labels is no list of names") }
+        return try scenes(names, of: hierarchy, file: file, cache: cache, named: true)
+      }
+      throw ImageError(
+        .notAnImage, file: path,
+        "is a Zarr group without an image: it has no multiscales; open the folder of an image or array in it")
+    }
+  }
+
+  /// The images of a bioformats2raw layout: those that its OME group lists, or the folders 0, 1 and so on.
+  private static func series(
+    of hierarchy: ZarrHierarchy, path: String, cache: ZarrChunkCache
+  ) throws(ImageError) -> [OMEZarrScene] {
+    if case .group(let attributes, let file) = try hierarchy.node("OME"),
+      let series = (attributes["ome"] ?? attributes)["series"]
+    {
+      guard let paths = series.strings else { throw ImageError(.damaged, file: file, "series is no list of paths") }
+      return try scenes(paths, of: hierarchy, file: file, cache: cache, named: false)
+    }
+    var paths: [String] = []
+    while paths.count < mostScenes, try hierarchy.node("\(paths.count)") != nil { paths.append("\(paths.count)") }
+    return try scenes(paths, of: hierarchy, file: path, cache: cache, named: false)
+  }
+
+  private static func scenes(
+    _ paths: [String], of hierarchy: ZarrHierarchy, file: String, cache: ZarrChunkCache, named: Bool
+  ) throws(ImageError) -> [OMEZarrScene] {
+    guard !paths.isEmpty else { throw ImageError(.notAnImage, file: file, "lists no images") }
+    guard paths.count <= mostScenes else {
+      throw ImageError(.unsupported, file: file, "\(paths.count) images at once are not read")
+    }
+    var scenes: [OMEZarrScene] = []
+    for path in paths {
+      guard let key = ZarrKey.inside("", path: path) else {
+        throw ImageError(.damaged, file: file, "the image's path \(path.prefix(80)) leads out of the folder")
+      }
+      guard case .group(let attributes, let place) = try hierarchy.node(key) else {
+        throw ImageError(.damaged, file: file, "the image \(path.prefix(80)) is missing, or no group")
+      }
+      var scene = try OMEZarrScene(
+        attributes["ome"] ?? attributes, key: key, file: place, in: hierarchy, cache: cache)
+      if named || scene.name == nil { scene.name = path }
+      scenes.append(scene)
+    }
+    return scenes
+  }
+
+  /// Where a plane lies.
+  private struct Place {
+    var level: OMEZarrScene.Level
+    var dimensions: OMEZarrDimensions
+    /// `nil` where other scenes have such a plane, but not this one.
+    var position: [Int]?
+  }
+
+  private func place(of plane: PlaneIndex) throws(ImageError) -> Place {
+    guard scenes.indices.contains(plane.scene), scenes[plane.scene].levels.indices.contains(plane.level),
+      description.channels.indices.contains(plane.channel), (0..<description.depth).contains(plane.z),
+      (0..<description.times).contains(plane.time),
+      plane.further.allSatisfy({ name, position in
+        description.furtherDimensions.contains { $0.name == name && (0..<$0.count).contains(position) }
+      })
+    else {
+      throw ImageError(
+        .outOfRange, file: path,
+        "there is no plane at \(plane), level \(plane.level); the image has \(scenes.count) scenes, "
+          + "\(description.times) times, \(description.depth) z, \(description.channels.count) channels")
+    }
+    let scene = scenes[plane.scene], level = scene.levels[plane.level], dimensions = scene.dimensions
+    let shape = level.array.shape
+    var place = Place(level: level, dimensions: dimensions)
+    var position = [Int](repeating: 0, count: shape.count)
+    var wanted: [(axis: Int?, position: Int)] = [
+      (dimensions.channel, plane.channel), (dimensions.z, plane.z), (dimensions.time, plane.time),
+    ]
+    for (name, value) in plane.further {
+      wanted.append((dimensions.further.first { $0.name == name }?.axis, value))
+    }
+    for (axis, value) in wanted {
+      guard value < dimensions.size(axis, scene.shape) else { return place }
+      guard let axis else { continue }
+      // A smaller resolution may have fewer planes along z.
+      position[axis] = value * shape[axis] / scene.shape[axis]
+    }
+    place.position = position
+    return place
+  }
+
+  package func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws {
+    let place = try place(of: plane)
+    let array = place.level.array
+    try region.checkReadable(bytesPerPixel: array.type.size, file: path)
+    pixels.reshape(width: region.width, height: region.height, samples: 1, type: array.type)
+    let part = region.intersection(Region(place.level.size))
+    guard let position = place.position, !part.isEmpty else {
+      pixels.fill(byte: 0)
+      return
+    }
+    if part != region { pixels.fill(byte: 0) }
+    try array.read(
+      part, at: position, rows: place.dimensions.y, columns: place.dimensions.x, into: pixels, for: region)
+  }
+
+  package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool {
+    !coveredRegions(in: region, of: plane).isEmpty
+  }
+
+  package func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
+    guard !region.isEmpty, region.isBounded, let place = try? place(of: plane), place.position != nil else { return [] }
+    let part = region.intersection(Region(place.level.size))
+    return part.isEmpty ? [] : [part]
+  }
+}
