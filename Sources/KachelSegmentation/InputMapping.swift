@@ -98,7 +98,7 @@ public struct InputMapping: Sendable, Hashable {
   private static func typeWarnings(_ channels: [ImageDescription.Channel], _ metadata: ModelMetadata) -> [String] {
     var warnings: [String] = []
     if metadata.scalesInputByBitDepth {
-      for channel in channels where channel.pixelType == .float32 {
+      for channel in channels where channel.pixelType.isFloatingPoint {
         warnings.append(
           "channel \"\(channel.name)\" holds floating-point values, which the model gets as they are; it expects 0 to 1"
         )

@@ -16,7 +16,7 @@ import Testing
     let error = #expect(throws: ImageError.self) { try Image(at: path) }
     #expect(error?.kind == .notAnImage && error?.file == path)
     #expect(error?.reason.contains(words) == true)
-    if !start.isEmpty { #expect(error?.reason.contains("CZI, TIFF, OME-TIFF, PNG and JPEG") == true) }
+    if !start.isEmpty { #expect(error?.reason.contains("CZI, TIFF, OME-TIFF, OME-Zarr, PNG and JPEG") == true) }
   }
 
   @Test func missingFilesAndFolders() throws {
