@@ -2,7 +2,6 @@
 private import CTurboJPEG
 package import KachelBytes
 package import KachelPixels
-private import Synchronization
 
 /// A JPEG file, gray or RGB with 8 bits. The first read decodes the whole image and keeps it, as JPEG can only be read
 /// from its start. An orientation in EXIF data is not applied: pixels stand as the file stores them.
@@ -12,18 +11,19 @@ package final class JPEGImage: ImageSource {
 
   package let description: ImageDescription
   private let source: ByteSource
-  private let size: Size
-  private let layout: SampleLayout
-  private let decoded = Mutex<[UInt8]?>(nil)
+  private let whole: WholeImage
 
   package var path: String { source.path }
   /// The whole image, which is decoded at the first read.
-  package var cacheBytes: Int { size.area * layout.samples }
+  package var cacheBytes: Int { whole.cacheBytes }
 
   package init(_ source: ByteSource) throws(ImageError) {
     self.source = source
     let decoder = try JPEGDecoder(source)
-    (size, layout) = (decoder.size, decoder.layout)
+    let (size, layout) = (decoder.size, decoder.layout)
+    whole = WholeImage(path: source.path, format: "JPEG", size: size, layout: layout, type: .uint8) {
+      () throws(ImageError) in try JPEGDecoder(source).decode()
+    }
     description = ImageDescription(
       format: "JPEG", scenes: [.init(index: 0, box: Region(size))],
       channels: [.init(name: layout == .gray ? "Gray" : "RGB", pixelType: .uint8, layout: layout)],
@@ -31,51 +31,13 @@ package final class JPEGImage: ImageSource {
   }
 
   package func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws {
-    guard isOnlyPlane(plane) else {
-      throw ImageError(.outOfRange, file: path, "there is no plane at \(plane); a JPEG file has one plane")
-    }
-    try region.checkReadable(bytesPerPixel: layout.samples, file: path)
-    let image = try wholeImage()
-    pixels.reshape(width: region.width, height: region.height, samples: layout.samples, type: .uint8)
-    pixels.fill(byte: 0)
-    let part = region.intersection(Region(size))
-    guard !part.isEmpty else { return }
-    let (target, samples) = (pixels.bytes, layout.samples)
-    image.withUnsafeBytes { source in
-      for y in part.y..<part.maxY {
-        let start = (y * size.width + part.x) * samples
-        let place = (y - region.y) * pixels.bytesPerRow + (part.x - region.x) * samples
-        UnsafeMutableRawBufferPointer(rebasing: target[place..<place + part.width * samples])
-          .copyMemory(from: .init(rebasing: source[start..<start + part.width * samples]))
-      }
-    }
+    try whole.read(region, of: plane, into: pixels)
   }
 
-  package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool {
-    isOnlyPlane(plane) && region.isBounded && region.intersects(Region(size))
-  }
+  package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool { whole.hasPixels(in: region, of: plane) }
 
   package func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
-    hasPixels(in: region, of: plane) ? [region.intersection(Region(size))] : []
-  }
-
-  private func isOnlyPlane(_ plane: PlaneIndex) -> Bool { plane == PlaneIndex() }
-
-  private func wholeImage() throws(ImageError) -> [UInt8] {
-    var failure: ImageError?
-    let bytes = decoded.withLock { kept -> [UInt8] in
-      if let kept { return kept }
-      do throws(ImageError) {
-        let bytes = try JPEGDecoder(source).decode()
-        kept = bytes
-        return bytes
-      } catch {
-        failure = error
-        return []
-      }
-    }
-    if let failure { throw failure }
-    return bytes
+    whole.coveredRegions(in: region, of: plane)
   }
 }
 

@@ -2,7 +2,6 @@
 private import CSpng
 package import KachelBytes
 package import KachelPixels
-private import Synchronization
 
 /// A PNG file. PNG can only be read from its start, so the first read decodes the whole image and keeps it.
 ///
@@ -14,75 +13,33 @@ package final class PNGImage: ImageSource {
 
   package let description: ImageDescription
   private let source: ByteSource
-  private let size: Size
-  private let layout: SampleLayout
-  private let type: PixelType
-  private let decoded = Mutex<[UInt8]?>(nil)
+  private let whole: WholeImage
 
   package var path: String { source.path }
   /// The whole image, which is decoded at the first read.
-  package var cacheBytes: Int { size.area * layout.samples * type.size }
+  package var cacheBytes: Int { whole.cacheBytes }
 
   package init(_ source: ByteSource) throws(ImageError) {
     self.source = source
     let decoder = try PNGDecoder(source)
-    (size, layout, type) = (decoder.size, decoder.layout, decoder.type)
+    let (size, layout) = (decoder.size, decoder.layout)
+    whole = WholeImage(path: source.path, format: "PNG", size: size, layout: layout, type: decoder.type) {
+      () throws(ImageError) in try PNGDecoder(source).decode()
+    }
     description = ImageDescription(
       format: "PNG", scenes: [.init(index: 0, box: Region(size))],
-      channels: [.init(name: layout.samples < 3 ? "Gray" : "RGB", pixelType: type, layout: layout)],
+      channels: [.init(name: layout.samples < 3 ? "Gray" : "RGB", pixelType: decoder.type, layout: layout)],
       compressions: ["Deflate"])
   }
 
   package func read(_ region: Region, of plane: PlaneIndex, into pixels: PixelBuffer) throws {
-    guard isOnlyPlane(plane) else {
-      throw ImageError(.outOfRange, file: path, "there is no plane at \(plane); a PNG file has one plane")
-    }
-    try region.checkReadable(bytesPerPixel: layout.samples * type.size, file: path)
-    let image = try wholeImage()
-    pixels.reshape(width: region.width, height: region.height, samples: layout.samples, type: type)
-    pixels.fill(byte: 0)
-    let part = region.intersection(Region(size))
-    guard !part.isEmpty else { return }
-    let (target, bytesPerPixel) = (pixels.bytes, pixels.bytesPerPixel)
-    image.withUnsafeBytes { source in
-      let rowBytes = part.width * bytesPerPixel
-      for y in part.y..<part.maxY {
-        let start = (y * size.width + part.x) * bytesPerPixel
-        let place = (y - region.y) * pixels.bytesPerRow + (part.x - region.x) * bytesPerPixel
-        UnsafeMutableRawBufferPointer(rebasing: target[place..<place + rowBytes])
-          .copyMemory(from: .init(rebasing: source[start..<start + rowBytes]))
-      }
-    }
+    try whole.read(region, of: plane, into: pixels)
   }
 
-  package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool {
-    isOnlyPlane(plane) && region.isBounded && region.intersects(Region(size))
-  }
+  package func hasPixels(in region: Region, of plane: PlaneIndex) -> Bool { whole.hasPixels(in: region, of: plane) }
 
   package func coveredRegions(in region: Region, of plane: PlaneIndex) -> [Region] {
-    hasPixels(in: region, of: plane) ? [region.intersection(Region(size))] : []
-  }
-
-  private func isOnlyPlane(_ plane: PlaneIndex) -> Bool {
-    plane.scene == 0 && plane.channel == 0 && plane.z == 0 && plane.time == 0 && plane.further.isEmpty
-      && plane.level == 0
-  }
-
-  private func wholeImage() throws(ImageError) -> [UInt8] {
-    var failure: ImageError?
-    let bytes = decoded.withLock { kept -> [UInt8] in
-      if let kept { return kept }
-      do throws(ImageError) {
-        let bytes = try PNGDecoder(source).decode()
-        kept = bytes
-        return bytes
-      } catch {
-        failure = error
-        return []
-      }
-    }
-    if let failure { throw failure }
-    return bytes
+    whole.coveredRegions(in: region, of: plane)
   }
 }
 
