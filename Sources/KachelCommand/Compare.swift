@@ -30,16 +30,14 @@ struct Compare: ParsableCommand {
   }
 
   func run() throws {
-    let files = FileManager.default
-    guard files.fileExists(atPath: labels + "/0/.zarray") else {
-      let holdsScenes = files.fileExists(atPath: labels + "/0/.zgroup")
+    let image = try Image(at: labels)
+    guard image.description.scenes.count == 1 else {
       throw SegmentationError(
         .mismatch, file: labels,
-        holdsScenes
-          ? "holds several scenes; name one of them, as \(labels)/0"
-          : "is no result of `kachel segment`, which are folders with an OME-Zarr")
+        "holds several scenes"
+          + (image.description.format == "OME-Zarr" ? "; name one of them, as \(labels)/0" : "; compare one of them"))
     }
-    let result = try LabelComparison(labels: labels, truth: Image(at: truth), label: label)
+    let result = try LabelComparison(labels: image, truth: Image(at: truth), label: label)
     if json {
       try Console.print(
         json: Report(

@@ -101,18 +101,18 @@ struct PreviewCanvas {
   /// Draws into a PNG.
   ///
   /// - Parameters:
-  ///   - labels: the resolution level whose pixels are the preview's, and the plane to draw.
+  ///   - labels: a finished scene of labels, whose first plane is drawn at the level whose pixels are the preview's.
   ///   - classes: the colour of every label that is to be seen; others, as a background, leave the image as it is.
   func draw(
-    to path: String, overwrite: Bool, labels: ZarrArrayWriter, plane: Int, classes: [Int: RGB]
+    to path: String, overwrite: Bool, labels: ImageWriter, scene: Int, classes: [Int: RGB]
   ) throws {
-    let size = labels.size
+    let size = labels.levels(of: scene)[shift], plane = PlaneIndex(scene: scene, level: shift)
     let ranges = stretch()
     let writer = try PNGWriter(
       path: path, size: size, layout: .rgb, pixelType: .uint8, overwrite: overwrite)
     let colors = classes.mapValues { SIMD3(Float($0.red), Float($0.green), Float($0.blue)) }
     let strip = 64
-    let decided = PixelBuffer(width: 0, height: 0, type: labels.type)
+    let decided = PixelBuffer(width: 0, height: 0, type: labels.image.pixelType)
     let rows = PixelBuffer(width: 0, height: 0, samples: 3, type: .uint8)
     for top in stride(from: 0, to: size.height, by: strip) {
       try Task.checkCancellation()

@@ -28,29 +28,50 @@ struct ResultLayout: Sendable {
   /// Whether scores are used as probabilities.
   let needsProbabilities: Bool
 
-  /// The dimensions of an output of one scene, those that the input has.
-  func axes(scene: Int, channels: Int) -> [OMEZarrAxis] {
-    let region = selection.regions[scene], physical = image.physicalSize
-    var axes: [OMEZarrAxis] = []
+  /// What an output is whose pixels are gray.
+  ///
+  /// - Parameter channels: all of one type.
+  private func output(
+    name: String, content: OutputImage.Content, channels: [OutputImage.Channel]
+  ) -> OutputImage {
+    let physical = image.physicalSize
     /// Positions that were chosen unevenly have no one distance; the provenance lists them.
-    func chosen(_ name: Character, _ positions: [Int], _ step: Double?) -> OMEZarrAxis {
+    func chosen(_ positions: [Int], _ step: Double?) -> OutputImage.Positions {
       let distances = Set(zip(positions, positions.dropFirst()).map { $1 - $0 })
-      guard distances.count <= 1 else { return OMEZarrAxis(name: name, count: positions.count) }
-      return OMEZarrAxis(
-        name: name, count: positions.count, step: Double(distances.first ?? 1) * (step ?? 1),
+      guard distances.count <= 1 else { return .init(count: positions.count) }
+      return .init(
+        count: positions.count, step: Double(distances.first ?? 1) * (step ?? 1),
         origin: Double(positions.first ?? 0) * (step ?? 1), unit: step == nil ? nil : "micrometer")
     }
-    if image.axes.contains("t") || selection.times.count > 1 { axes.append(chosen("t", selection.times, nil)) }
-    if image.axes.contains("c") || channels > 1 { axes.append(OMEZarrAxis(name: "c", count: channels)) }
-    if image.axes.contains("z") || selection.depths.count > 1 {
-      axes.append(chosen("z", selection.depths, physical.z))
+    return OutputImage(
+      name: name, content: content,
+      scenes: zip(selection.scenes, selection.regions).map { position, region in
+        let scene = image.scenes[position]
+        return .init(
+          index: scene.index, name: scene.name, size: region.size, x: region.x, y: region.y, originX: scene.box.x,
+          originY: scene.box.y)
+      },
+      channels: channels, times: chosen(selection.times, nil), depths: chosen(selection.depths, physical.z),
+      axes: image.axes, pixelSize: .init(x: physical.x, y: physical.y))
+  }
+
+  /// The labels, or the values of a regression.
+  var result: OutputImage {
+    switch kind {
+    case .labels(_, let type, let classes):
+      return output(name: name, content: .labels(classes), channels: [.init(name: name, pixelType: type)])
+    case .regression(let channels):
+      return output(
+        name: name, content: .intensities,
+        channels: (0..<channels).map { .init(name: "output \($0)", pixelType: .float32, range: 0...1) })
     }
-    func space(_ name: Character, _ count: Int, _ first: Int, _ step: Double?) -> OMEZarrAxis {
-      OMEZarrAxis(
-        name: name, count: count, step: step ?? 1, origin: Double(first) * (step ?? 1),
-        unit: step == nil ? nil : "micrometer")
-    }
-    return axes + [space("y", region.height, region.y, physical.y), space("x", region.width, region.x, physical.x)]
+  }
+
+  /// The winning class's probability, where 255 is 1.
+  var confidence: OutputImage {
+    output(
+      name: "confidence", content: .intensities,
+      channels: [.init(name: "confidence", pixelType: .uint8, range: 0...255)])
   }
 }
 
@@ -60,36 +81,31 @@ actor ResultSink {
   nonisolated var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
   private let layout: ResultLayout
+  private let main: ImageWriter
+  private let confidence: ImageWriter?
   private var scene = 0
-  private var main: OMEZarrWriter?
-  private var confidence: OMEZarrWriter?
   private var preview: PreviewCanvas?
   private let decided = PixelBuffer(width: 0, height: 0, type: .uint8)
   private let certain = PixelBuffer(width: 0, height: 0, type: .uint8)
   private let scratch = PixelBuffer(width: 0, height: 0, type: .uint8)
 
-  init(_ layout: ResultLayout) { self.layout = layout }
+  /// - Parameter readableLevels: how many resolutions of the result a preview needs.
+  /// - Throws: ``ImageError``, also where a format cannot hold the result.
+  init(_ layout: ResultLayout, _ outputs: PendingOutputs, readableLevels: Int) throws {
+    self.layout = layout
+    main = try ImageWriter(
+      layout.result, to: outputs.result, as: outputs.resultFormat, cacheBytes: layout.cacheBytes,
+      readableLevels: readableLevels)
+    if let output = outputs.confidence, let format = outputs.confidenceFormat {
+      confidence = try ImageWriter(layout.confidence, to: output, as: format, cacheBytes: layout.cacheBytes)
+    } else {
+      confidence = nil
+    }
+  }
 
-  /// Creates the outputs of a scene.
-  func begin(scene: Int, folder: String, confidenceFolder: String?, drawsPreview: Bool) throws {
+  /// Goes on with a scene.
+  func begin(scene: Int, drawsPreview: Bool) {
     self.scene = scene
-    switch layout.kind {
-    case .labels(_, let type, let classes):
-      main = try OMEZarrWriter(
-        folder: folder, name: layout.name, content: .labels(classes), axes: layout.axes(scene: scene, channels: 1),
-        type: type, cacheBytes: layout.cacheBytes)
-    case .regression(let channels):
-      let descriptions = (0..<channels).map { IntensityDescription(name: "output \($0)", range: 0...1) }
-      main = try OMEZarrWriter(
-        folder: folder, name: layout.name, content: .intensities(descriptions),
-        axes: layout.axes(scene: scene, channels: channels), type: .float32, cacheBytes: layout.cacheBytes)
-    }
-    confidence = try confidenceFolder.map {
-      try OMEZarrWriter(
-        folder: $0, name: "confidence",
-        content: .intensities([IntensityDescription(name: "confidence", range: 0...255)]),
-        axes: layout.axes(scene: scene, channels: 1), type: .uint8, cacheBytes: layout.cacheBytes)
-    }
     guard drawsPreview else { return }
     let region = layout.selection.regions[scene]
     switch layout.kind {
@@ -102,12 +118,14 @@ actor ResultSink {
   ///
   /// - Parameter plane: the plane's position among those of the scene, in C order of time and z.
   func take(_ slot: TileSlot, _ tile: PlaneGrid.Tile, grid: PlaneGrid, plane: Int) throws {
-    guard let main, let scores = slot.scores.assumingMemoryBound(to: Float.self).baseAddress else { return }
+    guard let scores = slot.scores.assumingMemoryBound(to: Float.self).baseAddress else { return }
     let region = layout.selection.regions[scene]
     let core = grid.core(of: tile).intersection(region)
     guard !core.isEmpty else { return }
     let origin = grid.origin(of: tile), inTile = core.offsetBy(x: -origin.x, y: -origin.y)
     let inRegion = core.offsetBy(x: -region.x, y: -region.y)
+    let depths = layout.selection.depths.count
+    var place = PlaneIndex(scene: scene, z: plane % depths, time: plane / depths)
     switch layout.kind {
     case .labels(let argMax, let type, _):
       let report = argMax.decide(
@@ -124,19 +142,18 @@ actor ResultSink {
         }
       }
       decided.clear(outside: slot.covered, of: core)
-      try main.fullResolution.write(decided, at: inRegion, of: plane)
+      try main.write(decided, at: inRegion, of: place)
       if let confidence {
         certain.clear(outside: slot.covered, of: core)
-        try confidence.fullResolution.write(certain, at: inRegion, of: plane)
+        try confidence.write(certain, at: inRegion, of: place)
       }
       if plane == 0 { preview?.add(slot.raw, of: slot.rawRegion, core: core) }
     case .regression(let channels):
-      let depths = layout.selection.depths.count
-      let time = plane / depths, depth = plane % depths
       for channel in 0..<channels {
+        place.channel = channel
         decided.fill(channel: channel, of: channels, fromScores: scores, width: grid.x.tile, region: inTile)
         decided.clear(outside: slot.covered, of: core)
-        try main.fullResolution.write(decided, at: inRegion, of: (time * channels + channel) * depths + depth)
+        try main.write(decided, at: inRegion, of: place)
         if plane == 0 && channel == 0 { preview?.add([decided], of: core, core: core) }
       }
     }
@@ -156,19 +173,24 @@ actor ResultSink {
     return nil
   }
 
-  /// Completes the scene's outputs.
+  /// Completes the scene in the outputs.
   func end(provenance: Provenance, previewPath: String?) throws {
-    try main?.finish(attributes: ["kachel": provenance])
-    try confidence?.finish(attributes: ["kachel": provenance])
-    if let previewPath, let preview, let main {
+    try main.finish(scene: scene, attributes: ["kachel": provenance])
+    try confidence?.finish(scene: scene, attributes: ["kachel": provenance])
+    if let previewPath, let preview {
       var colors: [Int: RGB] = [:]
       if case .labels(_, _, let classes) = layout.kind {
         for label in classes where !label.isBackground { colors[label.value] = label.color }
       }
-      try preview.draw(
-        to: previewPath, overwrite: true, labels: main.levels[preview.shift], plane: 0, classes: colors)
+      try preview.draw(to: previewPath, overwrite: true, labels: main, scene: scene, classes: colors)
     }
-    (main, confidence, preview) = (nil, nil, nil)
+    preview = nil
+  }
+
+  /// Completes the outputs.
+  func finish() throws {
+    try main.finish()
+    try confidence?.finish()
   }
 }
 

@@ -72,14 +72,14 @@ public struct Segmentation: Sendable {
     }
     progress(.planned(run.summary))
     run.warnings.forEach { progress(.warning($0)) }
-    let sink = ResultSink(run.layout)
+    let readableLevels =
+      outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
+    let sink = try ResultSink(run.layout, pending, readableLevels: readableLevels)
     var done = SegmentationProgress.Tiles(done: 0, total: run.tiles, pixels: 0)
     var runner = TileRunner(run: run, sink: sink, image: image)
     for scene in selection.scenes.indices {
       let previewPath = pending.previewPath(scene: scene)
-      try await sink.begin(
-        scene: scene, folder: pending.folder(scene: scene), confidenceFolder: pending.confidenceFolder(scene: scene),
-        drawsPreview: previewPath != nil)
+      await sink.begin(scene: scene, drawsPreview: previewPath != nil)
       try await runner.run(scene: scene) { pixels in
         done.done += 1
         done.pixels += pixels
@@ -88,6 +88,7 @@ public struct Segmentation: Sendable {
       progress(.finishing(scene: scene))
       try await sink.end(provenance: run.provenance(scene, outputs.command), previewPath: previewPath)
     }
+    try await sink.finish()
     try Task.checkCancellation()
     try await engineStage.run { try pending.commit() }
     return SegmentationResult(

@@ -5,9 +5,10 @@ import KachelImages
 
 /// Where the results of a run go.
 public struct SegmentationOutputs: Sendable {
-  /// The folder of the OME-Zarr with the labels, or with the values of a regression.
+  /// The image with the labels, or with the values of a regression; its format follows from the name, see
+  /// ``OutputFormat/init(path:)``.
   public var result: String
-  /// The folder of the OME-Zarr with the winning class's probability.
+  /// The image with the winning class's probability.
   public var confidence: String?
   /// A PNG of the image under the classes' colours; of several scenes, `-scene` and the index is put before `.png`.
   public var preview: String?
@@ -26,10 +27,11 @@ public struct SegmentationOutputs: Sendable {
 
 /// The outputs under their temporary names.
 struct PendingOutputs: Sendable {
-  private let result: PendingOutput
-  private let confidence: PendingOutput?
+  let result: PendingOutput
+  let confidence: PendingOutput?
   private let previews: [PendingOutput]
-  private let sceneCount: Int
+  let resultFormat: OutputFormat
+  let confidenceFormat: OutputFormat?
 
   init(
     _ outputs: SegmentationOutputs, selection: PlaneSelection, image: any ImageSource, model: String,
@@ -39,10 +41,12 @@ struct PendingOutputs: Sendable {
       throw SegmentationError(.option, file: image.path, "a regression has no classes and so no --confidence")
     }
     try Self.checkNames(outputs, inputs: [image.path, model])
+    resultFormat = try Self.format(of: outputs.result)
+    confidenceFormat = try outputs.confidence.map(Self.format)
     if outputs.overwrite {
-      for folder in [outputs.result, outputs.confidence].compactMap({ $0 }) { try Self.checkReplaceable(folder) }
+      try Self.checkReplaceable(outputs.result, by: resultFormat)
+      if let path = outputs.confidence, let confidenceFormat { try Self.checkReplaceable(path, by: confidenceFormat) }
     }
-    sceneCount = selection.scenes.count
     result = try PendingOutput(path: outputs.result, overwrite: outputs.overwrite)
     confidence = try outputs.confidence.map { try PendingOutput(path: $0, overwrite: outputs.overwrite) }
     var previews: [PendingOutput] = []
@@ -61,8 +65,11 @@ struct PendingOutputs: Sendable {
       }
     }
     self.previews = previews
-    if sceneCount > 1 {
-      for output in [result] + (confidence.map { [$0] } ?? []) { try Self.createCollection(output.temporaryPath) }
+  }
+
+  private static func format(of path: String) throws(SegmentationError) -> OutputFormat {
+    do throws(ImageError) { return try OutputFormat(path: path) } catch {
+      throw SegmentationError(.option, file: path, error.reason)
     }
   }
 
@@ -85,25 +92,20 @@ struct PendingOutputs: Sendable {
 
   /// Replacing deletes a whole folder, so it must be one that a run has made or an empty one, not one that happens to
   /// have the name.
-  private static func checkReplaceable(_ folder: String) throws(BytesError) {
+  private static func checkReplaceable(_ path: String, by format: OutputFormat) throws(BytesError) {
     let files = FileManager.default
-    let isEmpty = (try? files.contentsOfDirectory(atPath: folder))?.isEmpty ?? false
-    guard !files.fileExists(atPath: folder) || files.fileExists(atPath: folder + "/.zgroup") || isEmpty else {
-      throw BytesError(
-        .cannotWrite, file: folder, "exists and is no OME-Zarr, so that it is not replaced; name another output")
+    var isFolder: ObjCBool = false
+    guard files.fileExists(atPath: path, isDirectory: &isFolder) else { return }
+    if format.isFolder {
+      let isEmpty = (try? files.contentsOfDirectory(atPath: path))?.isEmpty ?? false
+      let isZarr = [".zgroup", "zarr.json"].contains { files.fileExists(atPath: path + "/" + $0) }
+      guard isZarr || isEmpty else {
+        throw BytesError(
+          .cannotWrite, file: path, "exists and is no OME-Zarr, so that it is not replaced; name another output")
+      }
+    } else if isFolder.boolValue {
+      throw BytesError(.cannotWrite, file: path, "is a folder, so that it is not replaced; name another output")
     }
-  }
-
-  /// One group for several images, in the layout of bioformats2raw that NGFF 0.4 describes.
-  private static func createCollection(_ folder: String) throws(ImageError) {
-    try OMEZarrGroup.create(folder)
-    try OMEZarrGroup.write(["bioformats2raw.layout": 3], to: folder)
-  }
-
-  func folder(scene: Int) -> String { sceneCount > 1 ? "\(result.temporaryPath)/\(scene)" : result.temporaryPath }
-
-  func confidenceFolder(scene: Int) -> String? {
-    confidence.map { sceneCount > 1 ? "\($0.temporaryPath)/\(scene)" : $0.temporaryPath }
   }
 
   func previewPath(scene: Int) -> String? { previews.isEmpty ? nil : previews[scene].temporaryPath }

@@ -167,7 +167,7 @@ import Testing
 
   @Test func comparisonsThatDoNotFit() async throws {
     let picture = try Inputs.picture(in: kachel.files)
-    try await refuses(["compare", "nothing", picture], 65, ["nothing: is no result of `kachel segment`"])
+    try await refuses(["compare", "nothing", picture], 65, ["nothing: cannot be opened: No such file"])
     try await refuses(["compare", "nothing", picture, "--label", "0"], 64, ["a label is 1 or more, not 0"])
     let run = try await kachel.run(["segment", picture, "-m", Inputs.quick, "-o", "labels"])
     #expect(run.status == 0)

@@ -28,9 +28,9 @@ import Testing
   @Test func replacesOnlyResults() async throws {
     try FileManager.default.createDirectory(atPath: kachel.folder.file("photos"), withIntermediateDirectories: false)
     let photo = try kachel.folder.write([7], to: "photos/cat.jpg")
-    _ = try kachel.folder.write([7], to: "notes.txt")
+    _ = try kachel.folder.write([7], to: "notes")
     for (name, words) in [
-      ("photos", "is no OME-Zarr, so that it is not replaced"), ("notes.txt", "is no OME-Zarr"),
+      ("photos", "is no OME-Zarr, so that it is not replaced"), ("notes", "is no OME-Zarr"),
       (".", "is no name of an output"), ("..", "is no name of an output"), ("", "is no name of an output"),
     ] {
       for option in ["-o", "--confidence"] {
@@ -41,8 +41,17 @@ import Testing
     }
     let preview = try await segment(["--preview", "photos", "--overwrite"])
     #expect(preview.status == 73 && preview.errors.contains("is a folder; name a file for the preview"))
-    #expect(try kachel.written == ["notes.txt", "photos"])
+    #expect(try kachel.written == ["notes", "photos"])
     #expect(FileManager.default.fileExists(atPath: photo))
+  }
+
+  @Test func unknownExtensions() async throws {
+    for options in [["-o", "labels.txt"], ["--confidence", "c.jpg"]] {
+      let run = try await segment(options)
+      #expect(run.status == 64)
+      #expect(run.errors.contains("no format has this extension; images are written as .ome.zarr"), "\(run.errors)")
+      #expect(try kachel.written.isEmpty)
+    }
   }
 
   @Test func missingFolders() async throws {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import KachelBytes
 import KachelPixels
 import KachelTesting
 import Testing
@@ -135,16 +136,16 @@ import Testing
 
   @Test func whatKachelWritesReadsBack() throws {
     let folder = try ScratchFolder()
-    let writer = try OMEZarrWriter(
-      folder: folder.file("a"), name: "result", content: .labels([]),
-      axes: [
-        OMEZarrAxis(name: "t", count: 2), OMEZarrAxis(name: "y", count: 1500, step: 0.5, unit: "micrometer"),
-        OMEZarrAxis(name: "x", count: 1300, step: 0.25, unit: "micrometer"),
-      ], type: .uint16)
+    let output = try PendingOutput(path: folder.file("a"), overwrite: false)
+    let written = OutputImage(
+      name: "result", content: .labels([]), scenes: [.init(size: Size(width: 1300, height: 1500))],
+      channels: [.init(name: "a", pixelType: .uint16)], times: .init(count: 2), pixelSize: .init(x: 0.25, y: 0.5))
+    let writer = try ImageWriter(written, to: output, as: .omeZarr)
     let pixels = PixelBuffer(width: 1300, height: 1500, type: .uint16)
     for index in 0..<pixels.size.area { pixels.values(as: UInt16.self)[index] = UInt16(index % 50_021) }
-    try writer.fullResolution.write(pixels, at: Region(pixels.size), of: 1)
-    try writer.finish(attributes: [:])
+    try writer.write(pixels, at: Region(pixels.size), of: PlaneIndex(time: 1))
+    try writer.finish(scene: 0)
+    try output.commit()
     let image = try Image(at: folder.file("a"))
     #expect(
       image.description.times == 2 && image.description.axes == ["t"] && image.description.compressions == ["zstd"])
@@ -156,9 +157,11 @@ import Testing
     #expect(back.bytes.elementsEqual(pixels.bytes))
     try image.read(Region(pixels.size), of: PlaneIndex(), into: back)
     #expect(back.isZero)
-    for (level, array) in writer.levels.enumerated() {
-      try array.read(Region(array.size), of: 1, into: pixels)
-      try image.read(Region(array.size), of: PlaneIndex(time: 1, level: level), into: back)
+    let again = try ZarrArray(folder: folder.file("a/2"))
+    #expect(again.size == Size(width: 325, height: 375))
+    for (level, size) in writer.levels(of: 0).enumerated() {
+      try ZarrArray(folder: folder.file("a/\(level)")).read(Region(size), of: 1, into: pixels)
+      try image.read(Region(size), of: PlaneIndex(time: 1, level: level), into: back)
       #expect(back.bytes.elementsEqual(pixels.bytes))
     }
   }

@@ -62,7 +62,7 @@ struct OMEZarrAttributes: Encodable {
     }
     struct Channel: Encodable {
       var label: String
-      var color = "FFFFFF"
+      var color: String
       var active = true
       var window: Window
     }
@@ -75,10 +75,10 @@ struct OMEZarrAttributes: Encodable {
   private let omero: Omero?
   private let further: [String: any Encodable & Sendable]
 
-  init(_ writer: OMEZarrWriter, further: [String: any Encodable & Sendable]) {
+  init(_ image: OutputImage, scene: Int, levels: Int, further: [String: any Encodable & Sendable]) {
     self.further = further
-    let axes = writer.axes
-    let datasets = writer.levels.indices.map { level in
+    let axes = OMEZarrAxis.axes(of: image, scene: scene)
+    let datasets = (0..<levels).map { level in
       let factor = Double(1 << level)
       var transformations = [
         Transformation(type: "scale", scale: axes.map { $0.name == "x" || $0.name == "y" ? $0.step * factor : $0.step })
@@ -93,7 +93,7 @@ struct OMEZarrAttributes: Encodable {
       return Dataset(path: "\(level)", coordinateTransformations: transformations)
     }
     var downsampling = "mode"
-    switch writer.content {
+    switch image.content {
     case .labels(let descriptions):
       labels = ImageLabel(
         colors: descriptions.map {
@@ -101,22 +101,28 @@ struct OMEZarrAttributes: Encodable {
         },
         properties: descriptions.map { .init(value: $0.value, name: $0.name) })
       omero = nil
-    case .intensities(let descriptions):
+    case .intensities:
       downsampling = "mean"
       labels = nil
-      omero = Omero(
-        channels: descriptions.map {
-          let (low, high) = ($0.range.lowerBound, $0.range.upperBound)
-          return .init(label: $0.name, window: .init(min: low, max: high, start: low, end: high))
-        })
+      omero = Omero(channels: image.channels.map(Self.channel))
     }
     multiscale = Multiscale(
-      name: writer.name,
+      name: image.scenes.count > 1 ? image.scenes[scene].name ?? image.name : image.name,
       axes: axes.map {
         Axis(name: String($0.name), type: $0.name == "t" ? "time" : $0.name == "c" ? "channel" : "space", unit: $0.unit)
       },
       datasets: datasets, type: downsampling,
       metadata: ["description": "each pixel is the \(downsampling) of 2 x 2 pixels of the level before"])
+  }
+
+  private static func channel(_ channel: OutputImage.Channel) -> Omero.Channel {
+    let whole = 0...(channel.pixelType.integerMaximum ?? 1)
+    let shown = channel.range ?? whole
+    return .init(
+      label: channel.name, color: channel.color?.hex ?? "FFFFFF",
+      window: .init(
+        min: min(whole.lowerBound, shown.lowerBound), max: max(whole.upperBound, shown.upperBound),
+        start: shown.lowerBound, end: shown.upperBound))
   }
 
   private struct Key: CodingKey {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelPixels
 
-/// The content of the `.zarray` that ``ZarrArrayWriter`` writes, Zarr storage specification version 2.
+/// The content of the `.zarray` that ``ZarrChunkFolder`` writes, Zarr storage specification version 2.
 struct ZarrArrayMetadata: Encodable {
   struct Compressor: Encodable {
     var id: String

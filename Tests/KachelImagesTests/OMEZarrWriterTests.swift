@@ -1,12 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import KachelBytes
 import KachelPixels
 import KachelTesting
 import Testing
 
 @testable import KachelImages
 
-@Suite struct ZarrArrayWriterTests {
+@Suite struct OMEZarrWriterTests {
+  /// A writer of gray planes into a folder, and what has its final name.
+  private static func writer(
+    _ path: String, _ size: Size, type: PixelType, times: Int = 1, cacheBytes: Int = 64 << 20
+  ) throws -> (ImageWriter, PendingOutput) {
+    let output = try PendingOutput(path: path, overwrite: false)
+    let image = OutputImage(
+      name: "result", content: .labels([]), scenes: [.init(size: size)], channels: [.init(name: "a", pixelType: type)],
+      times: .init(count: times), axes: times > 1 ? ["t", "z"] : [])
+    return (try ImageWriter(image, to: output, as: .omeZarr, cacheBytes: cacheBytes), output)
+  }
+
+  private static func complete(_ writer: ImageWriter, _ output: PendingOutput) throws {
+    try writer.finish(scene: 0)
+    try writer.finish()
+    try output.commit()
+  }
+
   private static func value(_ x: Int, _ y: Int, _ plane: Int) -> UInt16 {
     // Areas of zeros as large as a chunk, so that some chunks are not stored.
     x / 1100 == 1 ? 0 : UInt16((x &* 31 &+ y &* 17 &+ plane) % 50_000)
@@ -17,7 +35,8 @@ import Testing
   func regionsInAnyOrderBecomeChunks(cacheBytes: Int) throws {
     let folder = try ScratchFolder()
     let size = Size(width: 3300, height: 1300), shape = [2, 1, size.height, size.width]
-    let writer = try ZarrArrayWriter(folder: folder.file("a"), shape: shape, type: .uint16, cacheBytes: cacheBytes)
+    let (writer, output) = try Self.writer(
+      folder.file("a"), size, type: .uint16, times: 2, cacheBytes: cacheBytes)
     var regions: [(Region, Int)] = []
     for plane in 0..<2 {
       for y in stride(from: 0, to: size.height, by: 400) {
@@ -34,10 +53,10 @@ import Testing
           pixels.values(as: UInt16.self)[y * region.width + x] = Self.value(region.x + x, region.y + y, plane)
         }
       }
-      try writer.write(pixels, at: region, of: plane)
+      try writer.write(pixels, at: region, of: PlaneIndex(time: plane))
     }
-    try writer.finish()
-    let reader = try ZarrArray(folder: folder.file("a"))
+    try Self.complete(writer, output)
+    let reader = try ZarrArray(folder: folder.file("a/0"))
     #expect(reader.shape == shape && reader.type == .uint16)
     let pixels = PixelBuffer(width: 0, height: 0, type: .uint16)
     for plane in 0..<2 {
@@ -52,38 +71,39 @@ import Testing
       }
       #expect(wrong == 0)
     }
-    #expect(FileManager.default.fileExists(atPath: folder.file("a/1/0/0/0")))
+    #expect(FileManager.default.fileExists(atPath: folder.file("a/0/1/0/0/0")))
     #expect(throws: ImageError.self) { try reader.read(Region(x: 0, y: 0, width: 1, height: 1), of: 2, into: pixels) }
   }
 
   @Test func chunksOfZerosAreNotStored() throws {
     let folder = try ScratchFolder()
-    let writer = try ZarrArrayWriter(folder: folder.file("a"), shape: [2048, 2048], type: .uint8)
+    let (writer, output) = try Self.writer(folder.file("a"), Size(width: 2048, height: 2048), type: .uint8)
     let pixels = PixelBuffer(width: 2048, height: 2048, type: .uint8)
     pixels.fill(byte: 0)
     pixels.bytes[2048 * 2048 - 1] = 9
-    try writer.write(pixels, at: Region(pixels.size), of: 0)
-    try writer.finish()
-    let names = try FileManager.default.subpathsOfDirectory(atPath: folder.file("a")).sorted()
+    try writer.write(pixels, at: Region(pixels.size), of: PlaneIndex())
+    try Self.complete(writer, output)
+    let names = try FileManager.default.subpathsOfDirectory(atPath: folder.file("a/0")).sorted()
     #expect(names == [".zarray", "1", "1/1"])
   }
 
   @Test func aHugeArrayTakesWhatItHolds() throws {
     let folder = try ScratchFolder()
     let side = 1 << 31
-    let writer = try OMEZarrWriter(
-      folder: folder.file("a"), name: "huge", content: .labels([]),
-      axes: [OMEZarrAxis(name: "y", count: side), OMEZarrAxis(name: "x", count: side)], type: .uint8)
+    let (writer, output) = try Self.writer(folder.file("a"), Size(width: side, height: side), type: .uint8)
     let pixels = PixelBuffer(width: 3, height: 3, type: .uint8)
     pixels.fill(byte: 5)
-    try writer.fullResolution.write(pixels, at: Region(x: side - 3, y: side - 3, width: 3, height: 3), of: 0)
-    try writer.finish(attributes: [:])
-    #expect(writer.levels.count == 23)
-    #expect(writer.levels.last?.size == Size(width: 512, height: 512))
+    try writer.write(pixels, at: Region(x: side - 3, y: side - 3, width: 3, height: 3), of: PlaneIndex())
+    try writer.finish(scene: 0)
+    #expect(writer.levels(of: 0).count == 23)
+    #expect(writer.levels(of: 0).last == Size(width: 512, height: 512))
     let last = PixelBuffer(width: 0, height: 0, type: .uint8)
     // 3 x 3 pixels at the corner stay in sight for two levels, as the mode of 2 x 2.
-    try writer.levels[1].read(Region(x: side / 2 - 2, y: side / 2 - 2, width: 2, height: 2), of: 0, into: last)
+    let corner = Region(x: side / 2 - 2, y: side / 2 - 2, width: 2, height: 2)
+    try writer.read(corner, of: PlaneIndex(level: 1), into: last)
     #expect(Array(last.bytes) == [0, 0, 0, 5] || Array(last.bytes) == [5, 5, 5, 5])
+    try writer.finish()
+    try output.commit()
   }
 
   #if os(Linux)
@@ -113,13 +133,13 @@ import Testing
 
   @Test func aDamagedChunkIsTold() throws {
     let folder = try ScratchFolder()
-    let writer = try ZarrArrayWriter(folder: folder.file("a"), shape: [8, 8], type: .uint8)
+    let (writer, output) = try Self.writer(folder.file("a"), Size(width: 8, height: 8), type: .uint8)
     let pixels = PixelBuffer(width: 8, height: 8, type: .uint8)
     pixels.fill(byte: 1)
-    try writer.write(pixels, at: Region(pixels.size), of: 0)
-    try writer.finish()
-    _ = try folder.write([1, 2, 3], to: "a/0/0")
-    let reader = try ZarrArray(folder: folder.file("a"))
+    try writer.write(pixels, at: Region(pixels.size), of: PlaneIndex())
+    try Self.complete(writer, output)
+    _ = try folder.write([1, 2, 3], to: "a/0/0/0")
+    let reader = try ZarrArray(folder: folder.file("a/0"))
     #expect(throws: ImageError.self) { try reader.read(Region(pixels.size), of: 0, into: pixels) }
   }
 }

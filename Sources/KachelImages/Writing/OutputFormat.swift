@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+import KachelBytes
+
+/// The formats that images and label images are written in.
+public enum OutputFormat: Sendable, Hashable {
+  /// A folder in the layout of OME-Zarr.
+  case omeZarr
+
+  /// The format that follows from a name's extension; a name without one is a folder of OME-Zarr.
+  ///
+  /// - Throws: `unsupported` where no format has that extension.
+  public init(path: String) throws(ImageError) {
+    let file = path.lowercased().split(separator: "/").last ?? ""
+    // What is no name at all, as `..`, has no extension either.
+    if file.hasSuffix(".zarr") || !file.drop(while: { $0 == "." }).contains(".") {
+      self = .omeZarr
+    } else {
+      throw ImageError(.unsupported, file: path, "no format has this extension; images are written as \(Self.list)")
+    }
+  }
+
+  /// The extensions in words.
+  public static let list = ".ome.zarr"
+
+  /// Whether an output of this format is a folder.
+  public var isFolder: Bool { self == .omeZarr }
+
+  var sampleStorage: SampleStorage {
+    switch self {
+    case .omeZarr: .planes
+    }
+  }
+
+  func container(for image: OutputImage, at output: PendingOutput) throws(ImageError) -> any ImageContainer {
+    switch self {
+    case .omeZarr: try OMEZarrContainer(image, folder: output.temporaryPath)
+    }
+  }
+}
