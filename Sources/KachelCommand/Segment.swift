@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 import ArgumentParser
-import Dispatch
 import Foundation
 import Kachel
 
@@ -28,15 +27,10 @@ struct Segment: AsyncParsableCommand {
     Float?
   @Flag(help: "Replace outputs that exist.") var overwrite = false
 
-  @Option(help: "Scenes by index, as 1 or 0-2,5.", transform: readSelection) var scene: Selection?
-  @Option(help: "Time points, counted from 0.", transform: readSelection) var time: Selection?
-  @Option(help: "z planes, counted from 0.", transform: readSelection) var z: Selection?
+  @OptionGroup var planes: PlaneOptions
   @Option(help: "A channel by name or index; once for each channel that the model takes.") var channel: [String] = []
-  @Option(help: "The position along another dimension, as H=0.", transform: readPosition) var dimension: [Position] = []
-  @Option(help: "x,y,width,height in pixels from the scene's top-left corner.", transform: readRegion) var region:
-    Region?
 
-  @Option(help: "Memory to use at most, as 2G or 800M (default: half of the machine's).", transform: readMemory)
+  @Option(help: "Memory to use at most, as 2G or 800M (default: half of the machine's).", transform: MemoryLimit.read)
   var memory: MemoryLimit?
   @Option(help: "The engine's threads (default: all processors).") var threads: Int?
   @Option(help: "The side of a tile in pixels, where the network takes any (default: chosen by memory).")
@@ -45,24 +39,11 @@ struct Segment: AsyncParsableCommand {
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print the result's provenance as JSON.") var json = false
 
-  struct Position: Sendable {
-    let name: String
-    let index: Int
-  }
-
-  func validate() throws {
-    let names = dimension.map(\.name)
-    if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
-      throw ValidationError("--dimension chooses one position of \(twice), and it is given twice")
-    }
-  }
-
   func run() async throws {
     var options = SegmentationOptions()
-    (options.scenes, options.times, options.depths) = (scene, time, z)
+    options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
-    for position in dimension { options.further[position.name] = position.index }
-    (options.region, options.tileSide, options.halo, options.threads) = (region, tileSize, halo, threads)
+    (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
     options.memory = memory ?? .half
     options.minimumConfidence = minimumConfidence
 
@@ -75,13 +56,10 @@ struct Segment: AsyncParsableCommand {
     outputs.command = ["kachel"] + CommandLine.arguments.dropFirst()
 
     let line = quiet ? nil : ProgressLine()
-    let work = Task { [outputs] in try await segmentation.write(to: outputs) { line?.show($0) } }
-    let signals = Self.cancelling(work)
-    defer {
-      signals.forEach { $0.cancel() }
-      line?.close()
+    defer { line?.close() }
+    let result = try await Interruption.stopping { [outputs] in
+      try await segmentation.write(to: outputs) { line?.show($0) }
     }
-    let result = try await work.value
     line?.close()
     if json {
       try Console.print(json: result.provenance)
@@ -95,42 +73,4 @@ struct Segment: AsyncParsableCommand {
     let kind = package.metadata.kind == .regression ? "values" : "labels"
     return "\(stem).\(kind).ome.zarr"
   }
-
-  /// Stops the work on Ctrl-C or when the system asks; at the second Ctrl-C the process ends at once.
-  private static func cancelling(_ work: Task<SegmentationResult, any Error>) -> [any DispatchSourceSignal] {
-    [SIGINT, SIGTERM].map { number in
-      signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      source.setEventHandler {
-        if work.isCancelled { _exit(ExitStatus.cancelled.rawValue) }
-        work.cancel()
-      }
-      source.resume()
-      return source
-    }
-  }
-}
-
-private func readSelection(_ text: String) throws -> Selection {
-  guard let selection = Selection(text) else { throw ValidationError("\(text) is not a list such as 3, 0-4 or 0-2,7") }
-  return selection
-}
-
-private func readMemory(_ text: String) throws -> MemoryLimit {
-  guard let limit = MemoryLimit(text) else { throw ValidationError("\(text) is not an amount such as 2G or 800M") }
-  return limit
-}
-
-private func readRegion(_ text: String) throws -> Region {
-  let numbers = text.split(separator: ",", omittingEmptySubsequences: false).map { Int($0) }
-  guard numbers.count == 4, case let values = numbers.compactMap({ $0 }), values.count == 4,
-    values.allSatisfy({ (0...1 << 31).contains($0) }), values[2] > 0, values[3] > 0
-  else { throw ValidationError("\(text) is not x,y,width,height") }
-  return Region(x: values[0], y: values[1], width: values[2], height: values[3])
-}
-
-private func readPosition(_ text: String) throws -> Segment.Position {
-  let parts = text.split(separator: "=")
-  guard parts.count == 2, let index = Int(parts[1]) else { throw ValidationError("\(text) is not such as H=0") }
-  return Segment.Position(name: String(parts[0]), index: index)
 }

@@ -27,7 +27,7 @@ public struct InputMapping: Sendable, Hashable {
   public init(
     of image: ImageDescription, at path: String, names: [String]?, for metadata: ModelMetadata, wanted: Int
   ) throws(SegmentationError) {
-    let chosen = try Self.indices(names, of: image, at: path)
+    let chosen = try image.channels(named: names, at: path)
     // Some packages ask for gray but hold a network that takes colours; the network knows best.
     let colors = chosen.reduce(0) { $0 + image.channels[$1].layout.colors }
     let isMonochrome = metadata.colorHandling == .convertToMonochrome && colors != wanted
@@ -58,24 +58,6 @@ public struct InputMapping: Sendable, Hashable {
         """)
     }
     warnings = Self.typeWarnings(sources.map { image.channels[$0.channel] }, metadata)
-  }
-
-  private static func indices(
-    _ names: [String]?, of image: ImageDescription, at path: String
-  ) throws(SegmentationError) -> [Int] {
-    guard let names else { return Array(image.channels.indices) }
-    var indices: [Int] = []
-    for name in names {
-      if let index = image.channels.firstIndex(where: { $0.name == name }) {
-        indices.append(index)
-      } else if let index = Int(name), image.channels.indices.contains(index) {
-        indices.append(index)
-      } else {
-        let has = image.channels.enumerated().map { "\($0) \"\($1.name)\"" }.joined(separator: ", ")
-        throw SegmentationError(.option, file: path, "there is no channel \"\(name)\"; the image has \(has)")
-      }
-    }
-    return indices
   }
 
   /// Colours in the order blue, green, red, alpha, which is what packages expect.

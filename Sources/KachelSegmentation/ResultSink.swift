@@ -28,49 +28,23 @@ struct ResultLayout: Sendable {
   /// Whether scores are used as probabilities.
   let needsProbabilities: Bool
 
-  /// What an output is whose pixels are gray.
-  ///
-  /// - Parameter channels: all of one type.
-  private func output(
-    name: String, content: OutputImage.Content, channels: [OutputImage.Channel]
-  ) -> OutputImage {
-    let physical = image.physicalSize
-    /// Positions that were chosen unevenly have no one distance; the provenance lists them.
-    func chosen(_ positions: [Int], _ step: Double?) -> OutputImage.Positions {
-      let distances = Set(zip(positions, positions.dropFirst()).map { $1 - $0 })
-      guard distances.count <= 1 else { return .init(count: positions.count) }
-      return .init(
-        count: positions.count, step: Double(distances.first ?? 1) * (step ?? 1),
-        origin: Double(positions.first ?? 0) * (step ?? 1), unit: step == nil ? nil : "micrometer")
-    }
-    return OutputImage(
-      name: name, content: content,
-      scenes: zip(selection.scenes, selection.regions).map { position, region in
-        let scene = image.scenes[position]
-        return .init(
-          index: scene.index, name: scene.name, size: region.size, x: region.x, y: region.y, originX: scene.box.x,
-          originY: scene.box.y)
-      },
-      channels: channels, times: chosen(selection.times, nil), depths: chosen(selection.depths, physical.z),
-      axes: image.axes, pixelSize: .init(x: physical.x, y: physical.y))
-  }
-
   /// The labels, or the values of a regression.
   var result: OutputImage {
     switch kind {
     case .labels(_, let type, let classes):
-      return output(name: name, content: .labels(classes), channels: [.init(name: name, pixelType: type)])
+      return selection.output(
+        of: image, name: name, content: .labels(classes), channels: [.init(name: name, pixelType: type)])
     case .regression(let channels):
-      return output(
-        name: name, content: .intensities,
+      return selection.output(
+        of: image, name: name, content: .intensities,
         channels: (0..<channels).map { .init(name: "output \($0)", pixelType: .float32, range: 0...1) })
     }
   }
 
   /// The winning class's probability, where 255 is 1.
   var confidence: OutputImage {
-    output(
-      name: "confidence", content: .intensities,
+    selection.output(
+      of: image, name: "confidence", content: .intensities,
       channels: [.init(name: "confidence", pixelType: .uint8, range: 0...255)])
   }
 }
@@ -94,12 +68,10 @@ actor ResultSink {
   init(_ layout: ResultLayout, _ outputs: PendingOutputs, readableLevels: Int) throws {
     self.layout = layout
     main = try ImageWriter(
-      layout.result, to: outputs.result, as: outputs.resultFormat, cacheBytes: layout.cacheBytes,
+      layout.result, to: outputs.result.pending, as: outputs.result.format, cacheBytes: layout.cacheBytes,
       readableLevels: readableLevels)
-    if let output = outputs.confidence, let format = outputs.confidenceFormat {
-      confidence = try ImageWriter(layout.confidence, to: output, as: format, cacheBytes: layout.cacheBytes)
-    } else {
-      confidence = nil
+    confidence = try outputs.confidence.map { output throws(ImageError) in
+      try ImageWriter(layout.confidence, to: output.pending, as: output.format, cacheBytes: layout.cacheBytes)
     }
   }
 

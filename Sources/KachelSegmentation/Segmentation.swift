@@ -33,7 +33,7 @@ public struct Segmentation: Sendable {
     self.package = package
     self.options = options
     facts = try package.checkRunnable()
-    selection = try PlaneSelection(of: image.description, at: image.path, options: options)
+    selection = try PlaneSelection(of: image.description, at: image.path, options.planes)
     threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
     guard threads >= 1 else { throw SegmentationError(.option, file: package.path, "at least one thread is needed") }
     if let side = options.tileSide, side < 1 || side > 1 << 15 {

@@ -1,19 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 private import Foundation
-public import KachelPixels
 
 /// What to segment and how. The defaults are the whole image, with everything that the image has.
 public struct SegmentationOptions: Sendable {
-  /// Scenes by their index in the file.
-  public var scenes: Selection?
-  public var times: Selection?
-  public var depths: Selection?
+  public var planes = PlaneChoice()
   /// The image's channels that the model gets, in this order, by name or by index.
   public var channels: [String]?
-  /// Positions along dimensions besides scene, channel, z and time, by their letter.
-  public var further: [String: Int] = [:]
-  /// The region of every plane to segment, in pixels from the scene's top-left corner.
-  public var region: Region?
   /// The side of a tile, where the network lets the user choose.
   public var tileSide: Int?
   /// What a tile sees around the pixels that it decides, instead of what the package declares.

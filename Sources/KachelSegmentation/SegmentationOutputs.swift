@@ -27,11 +27,9 @@ public struct SegmentationOutputs: Sendable {
 
 /// The outputs under their temporary names.
 struct PendingOutputs: Sendable {
-  let result: PendingOutput
-  let confidence: PendingOutput?
+  let result: NamedOutput
+  let confidence: NamedOutput?
   private let previews: [PendingOutput]
-  let resultFormat: OutputFormat
-  let confidenceFormat: OutputFormat?
 
   init(
     _ outputs: SegmentationOutputs, selection: PlaneSelection, image: any ImageSource, model: String,
@@ -40,15 +38,10 @@ struct PendingOutputs: Sendable {
     if isRegression && outputs.confidence != nil {
       throw SegmentationError(.option, file: image.path, "a regression has no classes and so no --confidence")
     }
-    try Self.checkNames(outputs, inputs: [image.path, model])
-    resultFormat = try Self.format(of: outputs.result)
-    confidenceFormat = try outputs.confidence.map(Self.format)
-    if outputs.overwrite {
-      try Self.checkReplaceable(outputs.result, by: resultFormat)
-      if let path = outputs.confidence, let confidenceFormat { try Self.checkReplaceable(path, by: confidenceFormat) }
-    }
-    result = try PendingOutput(path: outputs.result, overwrite: outputs.overwrite)
-    confidence = try outputs.confidence.map { try PendingOutput(path: $0, overwrite: outputs.overwrite) }
+    try NamedOutput.checkNames(
+      [outputs.result, outputs.confidence, outputs.preview].compactMap { $0 }, inputs: [image.path, model])
+    result = try NamedOutput(outputs.result, overwrite: outputs.overwrite)
+    confidence = try outputs.confidence.map { try NamedOutput($0, overwrite: outputs.overwrite) }
     var previews: [PendingOutput] = []
     if let preview = outputs.preview {
       for scene in selection.scenes {
@@ -67,52 +60,11 @@ struct PendingOutputs: Sendable {
     self.previews = previews
   }
 
-  private static func format(of path: String) throws(SegmentationError) -> OutputFormat {
-    do throws(ImageError) { return try OutputFormat(path: path) } catch {
-      throw SegmentationError(.option, file: path, error.reason)
-    }
-  }
-
-  /// Writing or replacing an output must not destroy another one, the image or the model.
-  private static func checkNames(_ outputs: SegmentationOutputs, inputs: [String]) throws(SegmentationError) {
-    func standard(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path }
-    // What is no name at all is told as that later.
-    let names = [outputs.result, outputs.confidence, outputs.preview].compactMap { $0 }
-      .filter { ![".", "..", nil].contains($0.split(separator: "/").last) }.map(standard)
-    let all = names + inputs.map(standard)
-    for (index, name) in names.enumerated() {
-      for other in all[(index + 1)...] where (name + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(name + "/")
-      {
-        throw SegmentationError(
-          .option, file: name,
-          "is, holds, or lies in \(other): the outputs, the image and the model must have different names")
-      }
-    }
-  }
-
-  /// Replacing deletes a whole folder, so it must be one that a run has made or an empty one, not one that happens to
-  /// have the name.
-  private static func checkReplaceable(_ path: String, by format: OutputFormat) throws(BytesError) {
-    let files = FileManager.default
-    var isFolder: ObjCBool = false
-    guard files.fileExists(atPath: path, isDirectory: &isFolder) else { return }
-    if format.isFolder {
-      let isEmpty = (try? files.contentsOfDirectory(atPath: path))?.isEmpty ?? false
-      let isZarr = [".zgroup", "zarr.json"].contains { files.fileExists(atPath: path + "/" + $0) }
-      guard isZarr || isEmpty else {
-        throw BytesError(
-          .cannotWrite, file: path, "exists and is no OME-Zarr, so that it is not replaced; name another output")
-      }
-    } else if isFolder.boolValue {
-      throw BytesError(.cannotWrite, file: path, "is a folder, so that it is not replaced; name another output")
-    }
-  }
-
   func previewPath(scene: Int) -> String? { previews.isEmpty ? nil : previews[scene].temporaryPath }
 
-  var paths: [String] { [result.path] + (confidence.map { [$0.path] } ?? []) + previews.map(\.path) }
+  private var all: [PendingOutput] { [result.pending] + (confidence.map { [$0.pending] } ?? []) + previews }
 
-  func commit() throws(BytesError) {
-    try PendingOutput.commit([result] + (confidence.map { [$0] } ?? []) + previews)
-  }
+  var paths: [String] { all.map(\.path) }
+
+  func commit() throws(BytesError) { try PendingOutput.commit(all) }
 }

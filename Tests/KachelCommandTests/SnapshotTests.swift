@@ -44,7 +44,7 @@ import Testing
 
   @Test func help() async throws {
     try await matches("help.txt", ["--help"])
-    for verb in ["segment", "inspect", "compare"] {
+    for verb in ["segment", "convert", "inspect", "compare"] {
       try await matches("help-\(verb).txt", ["\(verb)", "--help"])
     }
     let alone = try await kachel.run([]), asked = try await kachel.run(["--help"])

@@ -17,7 +17,7 @@ import Testing
     let one = try await Untiled.example(package, image, region)
     let tiled = try await segment(image, package) {
       $0.tileSide = side
-      $0.region = region
+      $0.planes.region = region
     }
     #expect(tiled.shape == one.shape)
     #expect(tiled.values == one.values)
@@ -38,8 +38,8 @@ import Testing
   @Test func aRegionGivesItsPartOfTheWhole() async throws {
     let package = try Example.package("nuclei.czmodel"), image = try Example.image()
     let region = Region(x: 1001, y: 333, width: 517, height: 401)
-    let whole = try await segment(image, package) { $0.region = Region(x: 800, y: 0, width: 1000, height: 1040) }
-    let part = try await segment(image, package) { $0.region = region }
+    let whole = try await segment(image, package) { $0.planes.region = Region(x: 800, y: 0, width: 1000, height: 1040) }
+    let part = try await segment(image, package) { $0.planes.region = region }
     #expect(part.shape.suffix(2) == [401, 517])
     let cut = (0..<region.height).flatMap { y in
       (0..<region.width).map { x in whole.values[(region.y + y) * 1000 + region.x - 800 + x] }
@@ -79,12 +79,12 @@ import Testing
     let region = Region(x: 0, y: 0, width: 1400, height: 1040)
     let one = try await segment(image, package) {
       $0.threads = 1
-      $0.region = region
+      $0.planes.region = region
       $0.tileSide = 320
     }
     let two = try await segment(image, package) {
       $0.threads = 2
-      $0.region = region
+      $0.planes.region = region
     }
     #expect(one.values == two.values)
   }
@@ -99,7 +99,7 @@ private actor Untiled {
     try await shared.get {
       try await segment(image, package) {
         $0.tileSide = 4096
-        $0.region = region
+        $0.planes.region = region
       }
     }
   }

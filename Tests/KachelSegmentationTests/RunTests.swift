@@ -122,7 +122,7 @@ import Testing
     }
     let some = folder.file("some.ome.zarr")
     var options = SegmentationOptions()
-    (options.scenes, options.times, options.depths) = (Selection("1"), Selection("1"), Selection("0-1"))
+    (options.planes.scenes, options.planes.times, options.planes.depths) = (Selection("1"), Selection("1"), Selection("0-1"))
     _ = try await Segmentation(of: image, with: package, options: options).write(to: SegmentationOutputs(result: some))
     let (part, all) = (try StoredPlanes(some), try StoredPlanes(output + "/1"))
     #expect(part.shape == [1, 1, 2, size.height, 128])
@@ -134,7 +134,7 @@ import Testing
     let image = try Example.image()
     let scores = try NumPyArray(shared: "example/nuclei-scores-crop.npy").floats
     var options = SegmentationOptions()
-    options.region = crop
+    options.planes.region = crop
     options.minimumConfidence = 0.9
     _ = try await Segmentation(of: image, with: package, options: options).write(
       to: SegmentationOutputs(result: folder.file("a.ome.zarr"), confidence: folder.file("b.ome.zarr")))
@@ -159,7 +159,7 @@ import Testing
     let image = ArrayImage(
       try nuclei(Region(x: 0, y: 0, width: 64, height: 48)), size: Size(width: 64, height: 48), type: .uint8)
     var options = SegmentationOptions()
-    options.region = Region(x: 8, y: 16, width: 40, height: 24)
+    options.planes.region = Region(x: 8, y: 16, width: 40, height: 24)
     var outputs = SegmentationOutputs(result: folder.file("a.ome.zarr"))
     outputs.command = ["kachel", "segment"]
     _ = try await Segmentation(of: image, with: package, options: options).write(to: outputs)
@@ -194,7 +194,7 @@ import Testing
       """
     let image = try Image(at: folder.write(CZIFixture(blocks, xml: xml).bytes, to: "z.czi"))
     var options = SegmentationOptions()
-    options.depths = Selection(choice)
+    options.planes.depths = Selection(choice)
     let output = SegmentationOutputs(result: folder.file("z.ome.zarr"), overwrite: true)
     _ = try await Segmentation(of: image, with: package, options: options).write(to: output)
     let multiscale = try #require((try attributes("z.ome.zarr")["multiscales"] as? [[String: Any]])?.first)
@@ -288,7 +288,7 @@ import Testing
     let whole = try await segment(image, package)
     for region in [Region(x: 690, y: 505, width: 10, height: 15), Region(x: 200, y: 100, width: 300, height: 201)] {
       let part = try await segment(image, package) {
-        $0.region = region
+        $0.planes.region = region
         $0.threads = 1
       }
       let cut = (0..<region.height).flatMap { y in
@@ -382,7 +382,7 @@ import Testing
     let image = try Image(at: SharedData.path("napari_czann_segment/PGC_20X.czi"))
     let output = folder.file("pgc.ome.zarr")
     var options = SegmentationOptions()
-    options.region = Region(x: 900, y: 900, width: 700, height: 60)
+    options.planes.region = Region(x: 900, y: 900, width: 700, height: 60)
     let result = try await Segmentation(of: image, with: package, options: options)
       .write(to: SegmentationOutputs(result: output))
     // Tiles of 1024 with halos of 64 decide 896 pixels each, on the plane's own grid.

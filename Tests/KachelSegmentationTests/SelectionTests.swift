@@ -93,11 +93,11 @@ import Testing
 
   @Test func planesAreChosenOrRefused() throws {
     func select(
-      _ image: ImageDescription = Self.image([.gray]), _ change: (inout SegmentationOptions) -> Void
+      _ image: ImageDescription = Self.image([.gray]), _ change: (inout PlaneChoice) -> Void
     ) throws(SegmentationError) -> PlaneSelection {
-      var options = SegmentationOptions()
-      change(&options)
-      return try PlaneSelection(of: image, at: "image", options: options)
+      var choice = PlaneChoice()
+      change(&choice)
+      return try PlaneSelection(of: image, at: "image", choice)
     }
     let all = try select { _ in }
     #expect(all.scenes == [0] && all.times == [0, 1] && all.depths == [0, 1, 2])
@@ -107,7 +107,7 @@ import Testing
       try select { $0.region = Region(x: 1, y: 2, width: 9, height: 8) }.regions == [
         Region(x: 1, y: 2, width: 9, height: 8)
       ])
-    let wrong: [@Sendable (inout SegmentationOptions) -> Void] = [
+    let wrong: [@Sendable (inout PlaneChoice) -> Void] = [
       { $0.scenes = Selection("0") }, { $0.scenes = Selection("0-9999999999") }, { $0.times = Selection("2") },
       { $0.depths = Selection("3-4") }, { $0.region = Region(x: 0, y: 0, width: 11, height: 1) },
       { $0.region = Region(x: 0, y: 0, width: 0, height: 1) }, { $0.further = ["H": 0] },

@@ -12,7 +12,7 @@ public final class ImageWriter {
   private let samples: SampleStorage
   private let cacheBytes: Int
   private let readableLevels: Int
-  private let path: String
+  private let output: PendingOutput
   private var pyramids: [Int: ScenePyramid] = [:]
   private let scratch: PixelBuffer
   /// Where resolutions go that the file does not hold.
@@ -30,7 +30,7 @@ public final class ImageWriter {
     self.image = image
     self.cacheBytes = cacheBytes
     self.readableLevels = readableLevels
-    path = output.temporaryPath
+    self.output = output
     scratch = PixelBuffer(width: 0, height: 0, type: image.pixelType)
     try image.check(output.path)
     samples = format.sampleStorage
@@ -42,6 +42,10 @@ public final class ImageWriter {
     let size = image.scenes[scene].size, held = ScenePyramid.sizes(of: size, count: container.levelCount(of: scene))
     return held.count < readableLevels ? ScenePyramid.sizes(of: size, count: readableLevels) : held
   }
+
+  /// The size of the blocks in which a scene is written best: regions that are one of these, from the corner on, are
+  /// never held back.
+  public func block(of scene: Int) throws(ImageError) -> Size { try pyramid(scene).levels[0].shape.tile }
 
   /// Takes pixels of a plane.
   ///
@@ -111,14 +115,14 @@ public final class ImageWriter {
 
   private func scratchLevel(size: Size) throws(ImageError) -> TiledPlanes {
     let spool: TileSpool
-    if let known = self.spool { spool = known } else { spool = try TileSpool(for: path) }
+    if let known = self.spool { spool = known } else { spool = try TileSpool(for: output) }
     self.spool = spool
     let isPlanar = samples == .planes
     return TiledPlanes(
       .init(
         planes: image.planes * (isPlanar ? image.layout.samples : 1), size: size,
         tile: Size(width: 1024, height: 1024), samples: isPlanar ? 1 : image.layout.samples, type: image.pixelType,
-        edge: .cropped), store: SpooledTiles(in: spool, codec: ZstandardTiles(file: path)), cacheBytes: cacheBytes)
+        edge: .cropped), store: SpooledTiles(in: spool, codec: ZstandardTiles(file: output.path)), cacheBytes: cacheBytes)
   }
 }
 
@@ -196,7 +200,7 @@ extension SampleLayout {
   var isRGB: Bool { self == .rgb || self == .rgba }
   var isBGR: Bool { self == .bgr || self == .bgra }
   /// Where red, green, blue and alpha, or gray and alpha, stand.
-  var colorOrder: [Int] { isBGR ? [2, 1, 0, 3] : [0, 1, 2, 3] }
+  package var colorOrder: [Int] { isBGR ? [2, 1, 0, 3] : [0, 1, 2, 3] }
   fileprivate var rgbOrdered: SampleLayout { self == .bgr ? .rgb : self == .bgra ? .rgba : self }
   fileprivate var bgrOrdered: SampleLayout { self == .rgb ? .bgr : self == .rgba ? .bgra : self }
 }

@@ -5,6 +5,8 @@ import KachelBytes
 public enum OutputFormat: Sendable, Hashable {
   /// A folder in the layout of OME-Zarr.
   case omeZarr
+  /// A file of one plane.
+  case png
 
   /// The format that follows from a name's extension; a name without one is a folder of OME-Zarr.
   ///
@@ -14,13 +16,15 @@ public enum OutputFormat: Sendable, Hashable {
     // What is no name at all, as `..`, has no extension either.
     if file.hasSuffix(".zarr") || !file.drop(while: { $0 == "." }).contains(".") {
       self = .omeZarr
+    } else if file.hasSuffix(".png") {
+      self = .png
     } else {
       throw ImageError(.unsupported, file: path, "no format has this extension; images are written as \(Self.list)")
     }
   }
 
   /// The extensions in words.
-  public static let list = ".ome.zarr"
+  public static let list = ".ome.zarr and .png"
 
   /// Whether an output of this format is a folder.
   public var isFolder: Bool { self == .omeZarr }
@@ -28,12 +32,14 @@ public enum OutputFormat: Sendable, Hashable {
   var sampleStorage: SampleStorage {
     switch self {
     case .omeZarr: .planes
+    case .png: .rgb
     }
   }
 
   func container(for image: OutputImage, at output: PendingOutput) throws(ImageError) -> any ImageContainer {
     switch self {
     case .omeZarr: try OMEZarrContainer(image, folder: output.temporaryPath)
+    case .png: try PNGContainer(image, at: output)
     }
   }
 }

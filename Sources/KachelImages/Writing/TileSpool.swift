@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-private import KachelBytes
+import KachelBytes
 import KachelPixels
 
 #if canImport(Glibc)
@@ -15,13 +15,13 @@ final class TileSpool {
   private let descriptor: Int32
   private(set) var count = 0
 
-  /// - Parameter output: the file that the tiles are meant for; the spool lies on the same disk, and errors name the file.
-  init(for output: String) throws(ImageError) {
-    self.output = output
-    let path = output + ".tiles"
+  /// - Parameter output: what the tiles are meant for; the spool lies on the same disk, and errors name the output.
+  init(for output: PendingOutput) throws(ImageError) {
+    self.output = output.path
+    let path = output.temporaryPath + ".tiles"
     descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw ImageError(.cannotWrite, file: output, "cannot be created: \(String(cString: strerror(errno)))")
+      throw ImageError(.cannotWrite, file: self.output, "cannot be created: \(String(cString: strerror(errno)))")
     }
     unlink(path)
   }

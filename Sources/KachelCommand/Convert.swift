@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Foundation
+import Kachel
+
+struct Convert: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Copy an image's pixels into a file of another format.",
+    discussion: """
+      The output's extension says the format: \(OutputFormat.list). Pixels are copied as they are, plane by plane, with \
+      smaller resolutions, names, colours and physical sizes. Every scene, channel, time point and z plane is copied \
+      unless you choose.
+
+        kachel convert slide.czi slide.ome.zarr
+        kachel convert slide.czi dapi.png --scene 1 --channel DAPI --z 5
+        kachel convert labels.tif labels.ome.zarr --labels
+      """)
+
+  @Argument(help: "The image: CZI, TIFF, OME-TIFF, OME-Zarr, PNG or JPEG.") var image: String
+  @Argument(help: "The file or folder to write.") var output: String
+  @Flag(help: "The pixels are labels: smaller resolutions get the most frequent one, never a mean.") var labels = false
+  @Flag(help: "Replace an output that exists.") var overwrite = false
+
+  @OptionGroup var planes: PlaneOptions
+  @Option(help: "A channel by name or index; once for each that is copied (default: all).") var channel: [String] = []
+
+  @Option(help: "Memory to use at most, as 2G or 800M (default: half of the machine's).", transform: MemoryLimit.read)
+  var memory: MemoryLimit?
+  @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
+
+  func run() async throws {
+    var options = ImageConversionOptions()
+    options.planes = planes.choice
+    options.channels = channel.isEmpty ? nil : channel
+    options.isLabels = labels
+    options.memory = memory ?? .half
+    let source = try Image(at: image, cacheBytes: min(512 << 20, options.memory.bytes / 4))
+    let conversion = try ImageConversion(of: source, options: options)
+    let line = quiet ? nil : ProgressLine()
+    defer { line?.close() }
+    try await Interruption.stopping { [output, overwrite] in
+      try await conversion.write(to: output, overwrite: overwrite) { line?.show(.tile($0)) }
+    }
+    line?.close()
+    print(output)
+  }
+}

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+private import Foundation
+import KachelBytes
+import KachelImages
+
+/// An image output under its temporary name, and the format that its name says.
+struct NamedOutput: Sendable {
+  let pending: PendingOutput
+  let format: OutputFormat
+
+  /// - Parameter overwrite: whether what has the name is replaced, if it is what an output can be.
+  /// - Throws: ``SegmentationError`` where no format has the extension, ``BytesError`` where the output cannot be
+  ///   created.
+  init(_ path: String, overwrite: Bool) throws {
+    do throws(ImageError) { format = try OutputFormat(path: path) } catch {
+      throw SegmentationError(.option, file: path, error.reason)
+    }
+    if overwrite { try Self.checkReplaceable(path, by: format) }
+    pending = try PendingOutput(path: path, overwrite: overwrite)
+  }
+
+  /// Writing or replacing an output must not destroy another one, the image or the model.
+  static func checkNames(_ outputs: [String], inputs: [String]) throws(SegmentationError) {
+    func standard(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path }
+    // What is no name at all is told as that later.
+    let names = outputs.filter { ![".", "..", nil].contains($0.split(separator: "/").last) }.map(standard)
+    let all = names + inputs.map(standard)
+    for (index, name) in names.enumerated() {
+      for other in all[(index + 1)...] where (name + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(name + "/")
+      {
+        throw SegmentationError(
+          .option, file: name,
+          "is, holds, or lies in \(other): the outputs and what is read must have different names")
+      }
+    }
+  }
+
+  /// Replacing deletes a whole folder, so it must be one that a run has made or an empty one, not one that happens to
+  /// have the name.
+  private static func checkReplaceable(_ path: String, by format: OutputFormat) throws(BytesError) {
+    let files = FileManager.default
+    var isFolder: ObjCBool = false
+    guard files.fileExists(atPath: path, isDirectory: &isFolder) else { return }
+    if format.isFolder {
+      let isEmpty = (try? files.contentsOfDirectory(atPath: path))?.isEmpty ?? false
+      let isZarr = [".zgroup", "zarr.json"].contains { files.fileExists(atPath: path + "/" + $0) }
+      guard isZarr || isEmpty else {
+        throw BytesError(
+          .cannotWrite, file: path, "exists and is no OME-Zarr, so that it is not replaced; name another output")
+      }
+    } else if isFolder.boolValue {
+      throw BytesError(.cannotWrite, file: path, "is a folder, so that it is not replaced; name another output")
+    }
+  }
+}
