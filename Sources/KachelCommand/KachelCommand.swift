@@ -21,6 +21,8 @@ struct KachelCommand: AsyncParsableCommand {
       }
       end(0)
     } catch {
+      // Everything is said already.
+      if let code = error as? ExitCode { end(code.rawValue) }
       if Self.exitCode(for: error) != .failure { exit(withError: error) }
       let code = ExitStatus(error)
       Console.error(code == .cancelled ? "stopped; nothing was written" : "\(error)")

@@ -13,16 +13,26 @@ struct Segment: AsyncParsableCommand {
         kachel segment slide.czi --model nuclei.czmodel
         kachel segment slide.czi -m nuclei.czann -o out.ome.zarr --preview out.png
         kachel segment plate.czi -m m.czann --scene 1 --time 0-3 --z 5 --channel DAPI
+        kachel segment plate/ -m m.czann -o results --format ome.zarr
         kachel segment slide.czi -m m.czann --region 1000,500,2048,2048 --memory 2G
       """)
 
-  @Argument(help: "The image: CZI, TIFF, OME-TIFF, OME-Zarr, PNG or JPEG.") var image: String
+  @Argument(
+    help: "Images (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG), folders of images, or patterns such as 'plate/*.czi'.")
+  var images: [String]
   @Option(name: .shortAndLong, help: "The model package: .czmodel, .czseg or .czann.") var model: String
-  @Option(name: .shortAndLong, help: "The OME-Zarr to write (default: the image's name with .labels.ome.zarr).")
+  @Option(
+    name: .shortAndLong,
+    help: "What to write (default: the image's name with .labels.ome.zarr); of several images, the folder for results.")
   var output: String?
-  @Option(help: "Also draw the image under the classes' colours as a PNG, at most 4096 pixels a side.") var preview:
-    String?
-  @Option(help: "Also write the winning class's probability as an 8-bit OME-Zarr (0 to 255).") var confidence: String?
+  @Option(help: "The extension of results that are named after their image: \(OutputFormat.list).") var format =
+    "ome.zarr"
+  @Option(
+    help: "Also draw the image under the classes' colours as a PNG, at most 4096 pixels a side; or the folder for them."
+  )
+  var preview: String?
+  @Option(help: "Also write the winning class's probability as an 8-bit image (0 to 255); or the folder for them.")
+  var confidence: String?
   @Option(help: "Set pixels whose winning class is less probable than this (0 to 1) to 0.") var minimumConfidence:
     Float?
   @Flag(help: "Replace outputs that exist.") var overwrite = false
@@ -39,6 +49,12 @@ struct Segment: AsyncParsableCommand {
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print the result's provenance as JSON.") var json = false
 
+  func validate() throws {
+    do throws(ImageError) { _ = try OutputFormat(extension: format) } catch {
+      throw ValidationError("--format \(format): \(error.reason)")
+    }
+  }
+
   func run() async throws {
     var options = SegmentationOptions()
     options.planes = planes.choice
@@ -49,12 +65,24 @@ struct Segment: AsyncParsableCommand {
 
     // Read first: a wrong file should be told before anything else happens.
     let package = try ModelPackage(at: model)
-    let source = try Image(at: image, cacheBytes: min(64 << 20, options.memory.bytes / 16))
-    let segmentation = try Segmentation(of: source, with: package, options: options)
-    var outputs = SegmentationOutputs(
-      result: output ?? defaultOutput(package), confidence: confidence, preview: preview, overwrite: overwrite)
-    outputs.command = ["kachel"] + CommandLine.arguments.dropFirst()
+    let batch = try ImageBatch(images)
+    if batch.isBatch {
+      try await run(batch, package, options)
+    } else {
+      try await run(batch.images[0], package, options)
+    }
+  }
 
+  private var command: [String] { ["kachel"] + CommandLine.arguments.dropFirst() }
+
+  private func run(_ path: String, _ package: ModelPackage, _ options: SegmentationOptions) async throws {
+    let image = try Image(at: path, cacheBytes: options.imageCacheBytes)
+    let segmentation = try Segmentation(of: image, with: package, options: options)
+    let name = SegmentationBatch.names(of: [path])[0]
+    var outputs = SegmentationOutputs(
+      result: output ?? "\(name).\(package.metadata.kind.resultName).\(format)", confidence: confidence,
+      preview: preview, overwrite: overwrite)
+    outputs.command = command
     let line = quiet ? nil : ProgressLine()
     defer { line?.close() }
     let result = try await Interruption.stopping { [outputs] in
@@ -68,9 +96,57 @@ struct Segment: AsyncParsableCommand {
     }
   }
 
-  private func defaultOutput(_ package: ModelPackage) -> String {
-    let stem = URL(filePath: image).deletingPathExtension().lastPathComponent
-    let kind = package.metadata.kind == .regression ? "values" : "labels"
-    return "\(stem).\(kind).ome.zarr"
+  private func run(_ images: ImageBatch, _ package: ModelPackage, _ options: SegmentationOptions) async throws {
+    let batch = try SegmentationBatch(
+      images, with: package, options: options,
+      outputs: SegmentationBatchOutputs(
+        folder: output ?? "", extension: format, confidenceFolder: confidence, previewFolder: preview,
+        overwrite: overwrite, command: command))
+    let line = quiet ? nil : ProgressLine()
+    defer { line?.close() }
+    let count = batch.images.count
+    let outcomes = try await Interruption.stopping {
+      try await batch.write { index, path in
+        line?.close()
+        if line != nil { Console.note("image \(index + 1) of \(count): \(path)") }
+      } progress: {
+        line?.show($0)
+      }
+    }
+    line?.close()
+    try report(outcomes)
+  }
+
+  private struct ImageOutcome: Encodable {
+    var image: String
+    var outputs: [String]?
+    var provenance: Provenance?
+    var error: String?
+  }
+
+  /// Says what became of the images of a batch.
+  ///
+  /// - Throws: `ExitCode` where one could not be segmented.
+  private func report(_ outcomes: [SegmentationBatch.Outcome]) throws {
+    var firstFailure: (any Error)?
+    var summary: [ImageOutcome] = []
+    for outcome in outcomes {
+      switch outcome.result {
+      case .success(let result):
+        summary.append(
+          ImageOutcome(image: outcome.image, outputs: result.outputs, provenance: result.provenance))
+        if !json { result.outputs.forEach { print($0) } }
+      case .failure(let error):
+        summary.append(ImageOutcome(image: outcome.image, error: "\(error)"))
+        firstFailure = firstFailure ?? error
+      }
+    }
+    if json { try Console.print(json: summary) }
+    let failures = summary.filter { $0.error != nil }
+    if !quiet {
+      Console.note("\(summary.count - failures.count) of \(summary.count) images segmented")
+    }
+    for failure in failures { Console.error("not segmented: \(failure.error ?? failure.image)") }
+    if let firstFailure { throw ExitCode(ExitStatus(firstFailure).rawValue) }
   }
 }

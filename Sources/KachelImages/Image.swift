@@ -41,7 +41,19 @@ public struct Image: ImageSource {
     }
   }
 
+  /// Whether a file or folder begins as an image of a format that is read; what follows may still be damaged.
+  public static func isImage(at path: String) -> Bool {
+    if OMEZarrImage.isZarr(LocalZarrStore(folder: path)) { return true }
+    guard let bytes = try? ByteSource(path: path), let start = try? bytes.read(at: 0, count: min(bytes.count, 4096))
+    else { return false }
+    return switch ImageFormat(start) {
+    case .czi, .png, .tiff, .omeXML, .jpeg: true
+    case .other, nil: false
+    }
+  }
+
   public var path: String { source.path }
+  public var files: [String] { source.files }
   public var description: ImageDescription { source.description }
   public var cacheBytes: Int { source.cacheBytes }
 

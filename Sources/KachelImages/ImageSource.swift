@@ -6,6 +6,8 @@ public protocol ImageSource: Sendable {
   /// The path it was opened with.
   var path: String { get }
   var description: ImageDescription { get }
+  /// The files that hold the image: that of its path, and all others of a set of files.
+  var files: [String] { get }
   /// The memory for decoded pixels that the image comes to hold while it is read, in bytes.
   var cacheBytes: Int { get }
 
@@ -26,6 +28,9 @@ public protocol ImageSource: Sendable {
 }
 
 extension ImageSource {
+  /// Most formats have one file, or one folder.
+  public var files: [String] { [path] }
+
   /// Most formats have no attachments.
   public func attachment(_ index: Int) throws -> [UInt8] {
     throw ImageError(.outOfRange, file: path, "there is no attachment \(index)")

@@ -18,6 +18,9 @@ public struct SegmentationOptions: Sendable {
   public var minimumConfidence: Float?
 
   public init() {}
+
+  /// How many bytes of decoded blocks an image should keep so that the run stays within its memory.
+  public var imageCacheBytes: Int { min(64 << 20, memory.bytes / 16) }
 }
 
 /// How much memory a run may take.

@@ -107,7 +107,7 @@ import Testing
     try await refusesSegment(text, nil, [], 65, ["diary.czi: is of no known image format"])
     try await refusesSegment(
       kachel.files.file("missing.czi"), nil, [], 65, ["missing.czi: cannot be opened: No such file"])
-    try await refusesSegment(kachel.files.path, nil, [], 65, ["is not a file"])
+    try await refusesSegment(kachel.files.path, nil, [], 65, ["is a folder without images"])
     try await refusesSegment(Inputs.czann, nil, [], 65, ["is a zip archive (as are .czmodel and .czann packages)"])
     try await refuses(["inspect", text], 65, ["diary.czi: is of no known image format"])
     try await refuses(["inspect", text, "--json"], 65, ["diary.czi"])

@@ -16,6 +16,7 @@ package final class TIFFImage: ImageSource {
 
   package let path: String
   package let description: ImageDescription
+  package var files: [String] { [path] + arrangement.files.names.map { arrangement.files.folder + $0 } }
   package var cacheBytes: Int { decoder.cacheBytes }
   private let arrangement: TIFFArrangement
   private let channels: [ChannelPlace]

@@ -23,6 +23,14 @@ public enum OutputFormat: Sendable, Hashable {
     }
   }
 
+  /// The format of that extension, with or without a dot before it.
+  public init(extension name: String) throws(ImageError) {
+    guard !name.isEmpty, !name.contains("/") else {
+      throw ImageError(.unsupported, file: "\"\(name)\"", "is no extension; images are written as \(Self.list)")
+    }
+    try self.init(path: "image." + name.drop { $0 == "." })
+  }
+
   /// The extensions in words.
   public static let list = ".ome.zarr and .png"
 
