@@ -91,7 +91,7 @@ package final class OMEZarrImage: ImageSource {
     of hierarchy: ZarrHierarchy, path: String, cache: ZarrChunkCache
   ) throws(ImageError) -> [OMEZarrScene] {
     switch try hierarchy.node("") {
-    case nil: throw ImageError(.notAnImage, file: path, "is no Zarr array or group")
+    case nil: throw ImageError(.notAnImage, file: path, hierarchy.store.absence)
     case .array(let layout, let attributes):
       let array = try ZarrArray(hierarchy.store, key: "", layout, cache: cache)
       return [try OMEZarrScene(array, attributes: attributes, file: path)]

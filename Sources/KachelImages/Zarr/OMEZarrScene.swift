@@ -59,7 +59,7 @@ struct OMEZarrScene: Sendable {
       guard let path = ZarrKey.inside(key, path: dataset.path) else {
         throw document.damaged("the dataset's path \(dataset.path.prefix(80)) leads out of the image's folder")
       }
-      guard case .array(let layout, _) = try hierarchy.node(path) else {
+      guard let layout = try hierarchy.array(path) else {
         // A copy without the smaller resolutions is still an image.
         if index > 0 { continue }
         throw document.damaged("the dataset \(dataset.path.prefix(80)) is missing, or no array")

@@ -4,8 +4,12 @@ private import KachelBytes
 
 /// Named byte sequences, as the files of a folder: all that reading Zarr needs of the place where an array lies.
 package protocol ZarrStore: Sendable {
-  /// What the store is called in errors: the folder's path.
+  /// What the store is called in errors: the folder's path, or its address.
   var name: String { get }
+  /// Whether entries are on another machine, so that few of them should be asked for.
+  var isRemote: Bool { get }
+  /// What to tell where none of the entries are there that make an image.
+  var absence: String { get }
 
   /// Bytes of the entry of a key (names joined by `/`); `nil` where there is no such entry.
   ///
@@ -38,6 +42,8 @@ extension ZarrStore {
 /// The files of a local folder.
 package struct LocalZarrStore: ZarrStore {
   package let name: String
+  package var isRemote: Bool { false }
+  package var absence: String { "is no Zarr array or group" }
 
   package init(folder: String) {
     var name = folder[...]
