@@ -31,6 +31,9 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
   ],
   targets: [
     systemLibrary("CZstd", pkgConfig: "libzstd", apt: "libzstd-dev", brew: "zstd"),
@@ -54,6 +57,9 @@ let package = Package(
       name: "KachelImages",
       dependencies: [
         "KachelBytes", "KachelPixels", "CSpng", "CTIFF", "CTurboJPEG", "CKachelJXR", "CBlosc", "CLZ4", "CZlib",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOSSL", package: "swift-nio-ssl"),
       ],
       swiftSettings: settings),
     .target(
@@ -74,7 +80,12 @@ let package = Package(
       swiftSettings: settings),
 
     .target(
-      name: "KachelTesting", dependencies: ["KachelBytes", "KachelPixels", "KachelImages", "CCrypto"],
+      name: "KachelTesting",
+      dependencies: [
+        "KachelBytes", "KachelPixels", "KachelImages", "CCrypto", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"), .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+      ],
       path: "Tests/KachelTesting",
       swiftSettings: settings),
     tests("KachelBytes", []),

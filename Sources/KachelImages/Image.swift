@@ -3,7 +3,7 @@ private import KachelBytes
 public import KachelPixels
 
 /// An image of any format that Kachel reads: a CZI, TIFF (also OME-TIFF and ImageJ's), PNG or JPEG file, recognised by its
-/// content and never by its name, or the folder of an OME-Zarr image or Zarr array.
+/// content and never by its name, or the folder of an OME-Zarr image or Zarr array, also on a web server.
 public struct Image: ImageSource {
   private static let formats = "images are read in the formats CZI, TIFF, OME-TIFF, OME-Zarr, PNG and JPEG"
   private let source: any ImageSource
@@ -11,11 +11,18 @@ public struct Image: ImageSource {
   /// Opens an image and reads what it holds, no pixels.
   ///
   /// - Parameters:
-  ///   - path: the file or folder.
+  ///   - path: the file or folder, or the `https://` or `http://` address of an OME-Zarr's folder. A query (of a signed
+  ///     address), user name and password in it are used and not shown again: they are not part of ``path``. Reading from
+  ///     a server blocks the calling thread, which must not be one of NIO's event loops.
   ///   - cacheBytes: how many bytes of decoded blocks are kept in memory.
   /// - Throws: `notAnImage` where the file cannot be opened or is of no known format, `unsupported` where it has
-  ///   something that is not read, `damaged` where it contradicts itself.
+  ///   something that is not read, `damaged` where it contradicts itself, `unreachable` where a server does not answer.
   public init(at path: String, cacheBytes: Int = 64 << 20) throws(ImageError) {
+    if RemoteAddress.isAddress(path) {
+      let store = HTTPZarrStore(try RemoteAddress(path))
+      source = try OMEZarrImage(store, path: store.name, cacheBytes: cacheBytes)
+      return
+    }
     let folder = LocalZarrStore(folder: path)
     if OMEZarrImage.isZarr(folder) {
       source = try OMEZarrImage(folder, path: path, cacheBytes: cacheBytes)

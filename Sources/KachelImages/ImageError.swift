@@ -12,6 +12,8 @@ public struct ImageError: Error, Sendable, CustomStringConvertible {
     case damaged
     /// The file has no such plane, scene, channel or region.
     case outOfRange
+    /// The server that has the image did not answer, or answers that it cannot do so now.
+    case unreachable
     /// The output could not be written.
     case cannotWrite
   }

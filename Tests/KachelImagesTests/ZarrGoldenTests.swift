@@ -24,14 +24,19 @@ import Testing
     for (name, golden) in goldens {
       let array = try ZarrArray(folder: SharedData.path("omezarr/ref/" + name))
       #expect(array.shape == golden.shape && array.type.rawValue == golden.dtype, "\(name)")
-      let pixels = PixelBuffer(width: 0, height: 0, type: array.type)
-      var bytes: [UInt8] = []
-      for plane in 0..<array.planes {
-        try array.read(Region(array.size), of: plane, into: pixels)
-        bytes += pixels.bytes
-      }
-      #expect(sha256Hex(bytes) == golden.sha256, "\(name)")
+      #expect(try Self.sha256(of: array) == golden.sha256, "\(name)")
     }
+  }
+
+  /// Of all numbers of an array.
+  static func sha256(of array: ZarrArray) throws -> String {
+    let pixels = PixelBuffer(width: 0, height: 0, type: array.type)
+    var bytes: [UInt8] = []
+    for plane in 0..<array.planes {
+      try array.read(Region(array.size), of: plane, into: pixels)
+      bytes += pixels.bytes
+    }
+    return sha256Hex(bytes)
   }
 
   /// Every folder of the fixtures that holds an array or a group opens as an image or is refused for a reason.
