@@ -44,6 +44,7 @@ enum ExitStatus: Int32 {
   case engineMissing = 69
   case internalError = 70
   case cannotWrite = 73
+  case tryAgain = 75
   case usage = 64
   case cancelled = 130
 
@@ -56,7 +57,12 @@ enum ExitStatus: Int32 {
       case .option, .memory: self = .usage
       case .mismatch, .badScores: self = .badInput
       }
-    case let error as ImageError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
+    case let error as ImageError:
+      switch error.kind {
+      case .cannotWrite: self = .cannotWrite
+      case .unreachable: self = .tryAgain
+      default: self = .badInput
+      }
     case let error as ModelError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
     case let error as BytesError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
     case let error as EngineError:

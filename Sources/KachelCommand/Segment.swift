@@ -15,6 +15,7 @@ struct Segment: AsyncParsableCommand {
         kachel segment plate.czi -m m.czann --scene 1 --time 0-3 --z 5 --channel DAPI
         kachel segment plate/ -m m.czann -o results --format ome.zarr
         kachel segment slide.czi -m m.czann --region 1000,500,2048,2048 --memory 2G
+        kachel segment https://host/path/image.ome.zarr -m nuclei.czann
       """)
 
   @Argument(
@@ -73,7 +74,8 @@ struct Segment: AsyncParsableCommand {
     }
   }
 
-  private var command: [String] { ["kachel"] + CommandLine.arguments.dropFirst() }
+  /// The command line becomes part of the results, which others get to see.
+  private var command: [String] { ["kachel"] + CommandLine.arguments.dropFirst().map(RemoteAddress.withoutSecrets) }
 
   private func run(_ path: String, _ package: ModelPackage, _ options: SegmentationOptions) async throws {
     let image = try Image(at: path, cacheBytes: options.imageCacheBytes)

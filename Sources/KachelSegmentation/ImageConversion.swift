@@ -66,7 +66,7 @@ public struct ImageConversion: Sendable {
             let lane = free.removeFirst()
             let place = block.offsetBy(x: selection.regions[scene].x, y: selection.regions[scene].y)
             group.addTask { [image] in
-              let isRead = try await lane.reader.run {
+              let isRead = try await lane.reader.read {
                 guard image.hasPixels(in: place, of: source) else { return false }
                 try image.read(place, of: source, into: lane.pixels)
                 return true
@@ -133,7 +133,7 @@ public struct ImageConversion: Sendable {
         description.timeStamps.indices.contains(time) ? description.timeStamps[time] : nil
       })
     return selection.output(
-      of: description, name: URL(filePath: image.path).deletingPathExtension().lastPathComponent,
+      of: description, name: SegmentationBatch.names(of: [image.path])[0],
       content: options.isLabels ? .labels([]) : .intensities,
       channels: channels.map { index in
         let channel = description.channels[index], most = channel.pixelType.integerMaximum

@@ -24,7 +24,7 @@ struct NamedOutput: Sendable {
     func standard(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path }
     // What is no name at all is told as that later.
     let names = outputs.filter { ![".", "..", nil].contains($0.split(separator: "/").last) }.map(standard)
-    let all = names + inputs.map(standard)
+    let all = names + inputs.filter { !RemoteAddress.isAddress($0) }.map(standard)
     for (index, name) in names.enumerated() {
       for other in all[(index + 1)...] where (name + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(name + "/")
       {

@@ -131,7 +131,8 @@ struct PreparedRun: Sendable {
         file: URL(filePath: package.path).lastPathComponent, name: package.metadata.name, id: package.metadata.id,
         format: package.format.description, sha256: package.sha256),
       image: .init(
-        file: URL(filePath: image.path).lastPathComponent, format: description.format,
+        file: RemoteAddress.isAddress(image.path) ? image.path : URL(filePath: image.path).lastPathComponent,
+        format: description.format,
         scene: description.scenes[selection.scenes[scene]].index,
         channels: mapping.sources.map { description.channels[$0.channel].name }, times: selection.times,
         depths: selection.depths, further: selection.further, region: [region.x, region.y, region.width, region.height]),

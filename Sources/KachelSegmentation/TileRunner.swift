@@ -48,7 +48,7 @@ struct TileRunner {
         try Task.checkCancellation()
         let lane = free.removeLast()
         group.addTask {
-          try await readers[lane.stream].run {
+          try await readers[lane.stream].read {
             try lane.slot.read(
               job.tile, of: job.plane, grid: grid, mapping: mapping, image: image, planeSize: planeSize)
           }

@@ -34,7 +34,7 @@ import Testing
             let plane = PlaneIndex(scene: scene, channel: channel, z: z, level: level)
             try remote.read(Region(shape.size), of: plane, into: one)
             try local.read(Region(shape.size), of: plane, into: other)
-            #expect(one.bytes.elementsEqual(other.bytes), "\(plane)")
+            #expect(one.isSame(as: other), "\(plane)")
           }
         }
       }
