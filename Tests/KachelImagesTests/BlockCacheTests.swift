@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelImages
+import KachelTesting
 import Synchronization
 import Testing
 
@@ -22,9 +23,9 @@ import Testing
 
   @Test func neverMoreThanTheLimit() throws {
     let cache = BlockCache(limit: 1000)
-    var random = SplitMix(seed: 1)
+    var random = SeededRandom(seed: 1)
     for _ in 0..<5000 {
-      let key = Int32(random.next(in: 0...99))
+      let key = Int32(Int.random(in: 0...99, using: &random))
       // A key has always the same size; some are larger than the cache.
       let size = Int(key) * 12
       #expect(try cache.block(key) { () throws(ImageError) in block(size) } == block(size))

@@ -6,15 +6,20 @@ import Testing
 
 /// Compares the search with one that looks at every sub-block.
 @Suite struct CZIPaintOrderTests {
-  func fixture(_ count: Int, seed: Int, using random: inout SplitMix) -> CZIFixture {
+  func fixture(_ count: Int, seed: Int, using random: inout SeededRandom) -> CZIFixture {
     var blocks: [CZIFixture.SubBlock] = []
     for _ in 0..<count {
       let region = Region(
-        x: random.next(in: -500...500), y: random.next(in: -500...500), width: random.next(in: 1...60),
-        height: random.next(in: 1...60))
-      var block = CZIFixture.SubBlock(region, ["Z": Int32(random.next(in: 0...2))], pixels: [])
-      if random.next(in: 0...3) > 0 { block.dimensions.append(.init("M", Int32(random.next(in: -2...9)))) }
-      if seed > 0, random.next(in: 0...9) > 0 { block.dimensions.append(.init("S", Int32(random.next(in: 0...seed)))) }
+        x: Int.random(in: -500...500, using: &random), y: Int.random(in: -500...500, using: &random),
+        width: Int.random(in: 1...60, using: &random),
+        height: Int.random(in: 1...60, using: &random))
+      var block = CZIFixture.SubBlock(region, ["Z": Int32(Int.random(in: 0...2, using: &random))], pixels: [])
+      if Int.random(in: 0...3, using: &random) > 0 {
+        block.dimensions.append(.init("M", Int32(Int.random(in: -2...9, using: &random))))
+      }
+      if seed > 0, Int.random(in: 0...9, using: &random) > 0 {
+        block.dimensions.append(.init("S", Int32(Int.random(in: 0...seed, using: &random))))
+      }
       blocks.append(block)
     }
     return CZIFixture(blocks)
@@ -24,15 +29,16 @@ import Testing
     throws
   {
     let folder = try ScratchFolder()
-    var random = SplitMix(seed: UInt64(count * 10 + scenes))
+    var random = SeededRandom(seed: UInt64(count * 10 + scenes))
     let path = try folder.write(fixture(count, seed: scenes, using: &random).bytes, to: "test.czi")
     let directory = try CZICompositor(at: path).directory
     let order = CZIPaintOrder(directory.subBlocks)
     for _ in 0..<200 {
       let region = Region(
-        x: random.next(in: -600...600), y: random.next(in: -600...600), width: random.next(in: 0...200),
-        height: random.next(in: 0...200))
-      let plane = random.next(in: 0...2)
+        x: Int.random(in: -600...600, using: &random), y: Int.random(in: -600...600, using: &random),
+        width: Int.random(in: 0...200, using: &random),
+        height: Int.random(in: 0...200, using: &random))
+      let plane = Int.random(in: 0...2, using: &random)
       for scene in [nil, 0, 3] as [Int32?] {
         let expected = directory.subBlocks.indices.filter {
           let block = directory.subBlocks[$0]
@@ -72,20 +78,4 @@ import Testing
     // Looking at all tiles takes 100 times as long; the bound leaves room for slow machines without optimisation.
     #expect(time < .seconds(2))
   }
-}
-
-/// A seeded generator of random numbers (Steele, Lea and Flood, 2014).
-struct SplitMix {
-  private var state: UInt64
-  init(seed: UInt64) { state = seed }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var value = state
-    value = (value ^ (value >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    value = (value ^ (value >> 27)) &* 0x94D0_49BB_1331_11EB
-    return value ^ (value >> 31)
-  }
-
-  mutating func next(in range: ClosedRange<Int>) -> Int { range.lowerBound + Int(next() % UInt64(range.count)) }
 }

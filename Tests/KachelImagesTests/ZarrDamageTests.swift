@@ -8,116 +8,23 @@ import Testing
 
 /// Arrays that lie, are cut off or are changed at random: refused, or read as something, in bounded memory.
 @Suite struct ZarrDamageTests {
-  private static func readAll(_ folder: String) throws {
-    let array = try ZarrArray(folder: folder)
-    let pixels = PixelBuffer(width: 0, height: 0, type: array.type)
-    // A changed shape may be huge.
-    let region = Region(
-      x: 0, y: 0, width: min(array.size.width, 300), height: min(array.size.height, 300))
-    for plane in 0..<min(array.planes, 4) { try array.read(region, of: plane, into: pixels) }
-  }
-
-  /// Changes bytes of one file after the other in a copy of an array.
-  static func mutate(_ source: String, seed: UInt64, rounds: Int) throws -> (read: Int, refused: Int) {
-    let scratch = try ScratchFolder()
-    let folder = scratch.file("a")
-    try FileManager.default.copyItem(atPath: source, toPath: folder)
-    let files = try FileManager.default.subpathsOfDirectory(atPath: folder).sorted().map { folder + "/" + $0 }
-      .filter { (try? FileManager.default.attributesOfItem(atPath: $0)[.type] as? FileAttributeType) == .typeRegular }
-    var random = SeededRandom(seed: seed)
-    var (read, refused) = (0, 0)
-    for _ in 0..<rounds {
-      // Metadata and chunks alike.
-      let isMetadata = { (name: String) in name.hasSuffix("zarray") || name.hasSuffix("json") }
-      let pool = Bool.random(using: &random) ? files.filter(isMetadata) : files
-      guard let file = pool.randomElement(using: &random) else { continue }
-      let original = try Data(contentsOf: URL(filePath: file))
-      var bytes = [UInt8](original)
-      for _ in 0..<Int.random(in: 1...4, using: &random) where !bytes.isEmpty {
-        let place = Int.random(in: 0..<bytes.count, using: &random)
-        switch Int.random(in: 0..<5, using: &random) {
-        case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
-        case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-        case 2: bytes.removeSubrange(place...)
-        case 3: bytes.insert(bytes[place], at: place)
-        // The headers of chunks are at their start.
-        default: bytes[place % min(16, bytes.count)] = UInt8.random(in: 0...255, using: &random)
-        }
-      }
-      try Data(bytes).write(to: URL(filePath: file))
-      do {
-        try readAll(folder)
-        read += 1
-      } catch is ImageError {
-        refused += 1
-      }
-      try original.write(to: URL(filePath: file))
-    }
-    return (read, refused)
-  }
-
-  static let arrays = [
-    "shard_v3.zarr", "v2_codecs/blosc_lz4_sh1.zarr", "v2_codecs/blosc_lz4_bit.zarr", "v2_codecs/blosc_zstd_sh1.zarr",
-    "v2_codecs/blosc_zlib_sh0.zarr", "v2_codecs/blosc_lz4hc_sh1.zarr", "v2_codecs/blosc_blosclz_sh1.zarr",
-    "v2_codecs/zlib.zarr", "v2_codecs/gzip.zarr", "v2_codecs/lz4.zarr", "v2_codecs/zstd.zarr", "v3_codecs/blosc.zarr",
-    "v3_codecs/gzip.zarr", "v3_codecs/transpose.zarr",
-  ]
-
-  @Test(arguments: arrays) func changedBytes(name: String) throws {
-    let (read, refused) = try Self.mutate(SharedData.path("omezarr/ref/" + name), seed: 7, rounds: 150)
-    #expect(read + refused == 150 && refused > 0)
-  }
-
-  @Test func changedAttributes() throws {
-    let scratch = try ScratchFolder()
-    let folder = scratch.file("a")
-    try FileManager.default.copyItem(atPath: SharedData.path("omezarr/ref/v05.ome.zarr"), toPath: folder)
-    let file = URL(filePath: folder + "/zarr.json")
-    let original = [UInt8](try Data(contentsOf: file))
-    var random = SeededRandom(seed: 3)
-    for _ in 0..<200 {
-      var bytes = original
-      for _ in 0..<3 {
-        let place = Int.random(in: 0..<bytes.count, using: &random)
-        if Bool.random(using: &random) {
-          bytes[place] = UInt8.random(in: 32..<127, using: &random)
-        } else {
-          bytes.removeSubrange(place..<min(bytes.count, place + Int.random(in: 1...40, using: &random)))
-        }
-      }
-      try Data(bytes).write(to: file)
-      do {
-        let image = try Image(at: folder)
-        let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
-        try image.read(Region(x: 0, y: 0, width: 20, height: 20), of: PlaneIndex(), into: pixels)
-      } catch is ImageError {}
-    }
-  }
-
   @Test(arguments: [nil, [2, 2]] as [[Int]?]) func damageStaysInItsRegion(shard: [Int]?) throws {
     let folder = try ScratchFolder()
     var fixture = ZarrFixture(shape: [16, 16], chunk: [4, 4]) { $0[0] * 16 + $0[1] }
     (fixture.isChecked, fixture.shard) = (true, shard)
     try fixture.write(to: folder.file("a"))
+    try fixture.write(to: folder.file("whole"))
     let file = "a/c/" + (shard == nil ? "1/1" : "0/0")
     var bytes = [UInt8](try Data(contentsOf: URL(filePath: folder.file(file))))
     bytes[shard == nil ? 5 : 3 * 36 + 5] ^= 1
     _ = try folder.write(bytes, to: file)
-    let array = try ZarrArray(folder: folder.file("a"))
+    let (damaged, whole) = (try Image(at: folder.file("a")), try Image(at: folder.file("whole")))
     let pixels = PixelBuffer(width: 0, height: 0, type: .uint16)
-    for y in 0..<4 {
-      for x in 0..<4 {
-        let region = Region(x: x * 4, y: y * 4, width: 4, height: 4)
-        if x == 1 && y == 1 {
-          let error = #expect(throws: ImageError.self) { try array.read(region, of: 0, into: pixels) }
-          #expect(error?.kind == .damaged && error?.file == folder.file(file))
-          #expect(error?.reason.contains("checksum") == true)
-        } else {
-          try array.read(region, of: 0, into: pixels)
-          #expect(pixels.integer(at: 5) == (y * 4 + 1) * 16 + x * 4 + 1)
-        }
-      }
-    }
+    let tiles = (0..<16).map { Region(x: $0 % 4 * 4, y: $0 / 4 * 4, width: 4, height: 4) }
+    let error = #expect(throws: ImageError.self) { try damaged.read(tiles[5], of: PlaneIndex(), into: pixels) }
+    #expect(error?.kind == .damaged && error?.file == folder.file(file))
+    #expect(error?.reason.contains("checksum") == true)
+    #expect(try problems(reading: tiles, damaged: [5], of: damaged, like: whole).isEmpty)
   }
 
   @Test(arguments: [
@@ -142,6 +49,26 @@ import Testing
     let changed = fixture.metadata.replacingOccurrences(of: part, with: replacement)
     _ = try folder.write(changed.utf8, to: "a/zarr.json")
     #expect(throws: ImageError.self) { try ZarrArray(folder: folder.file("a")) }
+  }
+
+  @Test func imagesThatAreListedTwice() throws {
+    let folder = try ScratchFolder()
+    try ZarrFixture(shape: [4, 4], chunk: [4, 4]) { _ in 1 }.write(to: folder.file("a/0/0"))
+    let image =
+      #"{"zarr_format":3,"node_type":"group","attributes":{"ome":{"version":"0.5","multiscales":[{"axes":["#
+      + #"{"name":"y"},{"name":"x"}],"datasets":[{"path":"0","coordinateTransformations":["#
+      + #"{"type":"scale","scale":[1,1]}]}]}]}}}"#
+    _ = try folder.write(image.utf8, to: "a/0/zarr.json")
+    func list(_ names: String) throws {
+      let group = #"{"zarr_format":3,"node_type":"group","attributes":{"ome":{"version":"0.5","labels":[\#(names)]}}}"#
+      _ = try folder.write(group.utf8, to: "a/zarr.json")
+    }
+    try list(#""0""#)
+    #expect(try Image(at: folder.file("a")).description.scenes.count == 1)
+    // One image listed thousands of times would be read as often.
+    try list(#""0","./0""#)
+    let error = #expect(throws: ImageError.self) { try Image(at: folder.file("a")) }
+    #expect(error?.kind == .damaged && error?.reason.contains("twice") == true)
   }
 
   @Test func hostileShardIndex() throws {

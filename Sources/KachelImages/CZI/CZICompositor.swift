@@ -67,7 +67,9 @@ package final class CZICompositor: Sendable {
       let bytes = pixels.bytes
       for index in bytes.indices { bytes[index] = background[index % background.count] }
     }
-    for index in subBlocks(in: region, plane: plane, scene: scene, grid: grid) {
+    let found = subBlocks(in: region, plane: plane, scene: scene, grid: grid)
+    try checkAmount(found)
+    for index in found {
       let block = directory.subBlocks[Int(index)]
       guard block.pixelType == type.rawValue else {
         throw ImageError(
@@ -79,6 +81,25 @@ package final class CZICompositor: Sendable {
       guard place.intersects(region) else { continue }
       let mask = usesMasks ?? (grid.factor > 1) ? try mask(of: block, index: index) : nil
       try paint(block, index: index, place: place, mask: mask, at: region, into: pixels)
+    }
+  }
+
+  /// Refuses sub-blocks that cannot all be in the file: a damaged directory may name the same bytes over and over.
+  private func checkAmount(_ indices: [Int32]) throws(ImageError) {
+    // What is wrong with a single one is told when it is decoded.
+    guard indices.count > 1, let first = indices.first else { return }
+    var bytes = 0
+    for index in indices {
+      let block = directory.subBlocks[Int(index)]
+      guard block.compression != CZICompression.uncompressed.rawValue, let count = block.byteCount,
+        count <= CZIDecoder.mostBytes
+      else { continue }
+      bytes += count
+    }
+    guard bytes / CZIDecoder.mostExpansion <= decoder.source.count else {
+      throw ImageError(
+        .damaged, file: decoder.source.path, offset: Int(clamping: directory.subBlocks[Int(first)].position),
+        "the sub-blocks of one place come to \(bytes) bytes of pixels, more than the file can hold")
     }
   }
 

@@ -7,6 +7,10 @@ package struct CZIDecoder: Sendable {
   /// No sub-block is decoded into more memory than this, in bytes.
   package static let mostBytes = 2 << 30
 
+  /// How many bytes a byte of compressed data can become: Zstandard has 4 bytes for 128 KiB of one repeated byte, and no
+  /// other compression gets as far.
+  static let mostExpansion = 32768
+
   package let source: ByteSource
 
   package init(_ source: ByteSource) { self.source = source }
@@ -70,6 +74,10 @@ package struct CZIDecoder: Sendable {
         .unsupported, file: source.path, offset: payload.lowerBound,
         "a sub-block of \(block.storedWidth) x \(block.storedHeight) pixels \(CZIPixelType.name(of: block.pixelType)) "
           + "needs more than 2 GiB; save the image again in ZEN with smaller tiles")
+    }
+    // What holds too little is not worth the memory.
+    guard compression == .uncompressed || count / Self.mostExpansion <= payload.count else {
+      throw damaged(payload.lowerBound, "\(payload.count) bytes of compressed data for \(count) bytes of pixels")
     }
     return switch compression {
     case .uncompressed: try uncompressed(payload, count: count)

@@ -52,6 +52,10 @@ enum CZIJPEG {
     guard CZIDecodedPixels.isPlausible(width: Int(width), height: Int(height), of: block) else {
       return "JPEG of \(width) x \(height) pixels in a sub-block of \(block.storedWidth) x \(block.storedHeight)"
     }
+    // Every square of 8 x 8 pixels has at least a bit.
+    guard Int(width) * Int(height) / 512 <= data.count else {
+      return "\(data.count) bytes of JPEG for \(width) x \(height) pixels"
+    }
     let format = type == .gray8 ? TJPF_GRAY : TJPF_BGR
     // A damaged file is an error and not a picture that is half gray; files with more than 500 scans are made to
     // take long.

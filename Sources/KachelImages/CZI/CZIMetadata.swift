@@ -42,10 +42,13 @@ package struct CZIMetadata: Sendable {
     let dimensions = root.descendant("Metadata", "Information", "Image", "Dimensions")
     let inFile = dimensions?.child("Channels")?.children("Channel") ?? []
     let shown = root.descendant("Metadata", "DisplaySetting", "Channels")?.children("Channel") ?? []
+    let shownByID = Dictionary(
+      shown.compactMap { channel in channel.attributes["Id"].map { ($0, channel) } },
+      uniquingKeysWith: { first, _ in first })
     channels = (0..<max(inFile.count, shown.count)).map { index in
       let channel = index < inFile.count ? inFile[index] : nil
-      let id = channel?.attributes["Id"]
-      let display = shown.first { id != nil && $0.attributes["Id"] == id } ?? (index < shown.count ? shown[index] : nil)
+      let display =
+        channel?.attributes["Id"].flatMap { shownByID[$0] } ?? (index < shown.count ? shown[index] : nil)
       let elements = [channel, display].compactMap(\.self)
       return Channel(
         name: elements.lazy.compactMap { $0.attributes["Name"] }.first { !$0.isEmpty },

@@ -18,6 +18,8 @@ package struct CZIPaintOrder: Sendable {
 
   private static let membersPerBox = 32
   private let groups: [Group]
+  /// Which groups are a scene's, ascending.
+  private let groupsOfScene: [Int32: [Int32]]
   private let members: [Int32]
   private let boxes: [Region]
 
@@ -63,6 +65,7 @@ package struct CZIPaintOrder: Sendable {
       }
     }
     (self.groups, self.boxes) = (groups, boxes)
+    groupsOfScene = Dictionary(grouping: groups.indices.map { Int32($0) }) { groups[Int($0)].scene }
   }
 
   /// Interleaves the bits of both coordinates.
@@ -134,17 +137,19 @@ package struct CZIPaintOrder: Sendable {
     return isCovered
   }
 
-  /// The sub-blocks of a scene and those without scene, plane by plane.
-  package func members(of scene: Int32) -> [ArraySlice<Int32>] {
-    groups.filter { $0.scene == scene || $0.scene == CZISubBlock.missing }.map { members[$0.members] }
+  /// The groups of a scene and those without scene, by ascending plane.
+  private func groups(of scene: Int32) -> [Group] {
+    let without = scene == CZISubBlock.missing ? [] : groupsOfScene[CZISubBlock.missing] ?? []
+    return ((groupsOfScene[scene] ?? []) + without).sorted().map { groups[Int($0)] }
   }
+
+  /// The sub-blocks of a scene and those without scene, plane by plane.
+  package func members(of scene: Int32) -> [ArraySlice<Int32>] { groups(of: scene).map { members[$0.members] } }
 
   /// The planes that have sub-blocks of a scene or without scene, ascending.
   package func planes(of scene: Int32) -> [Int] {
     var planes: [Int] = []
-    for group in groups where group.scene == scene || group.scene == CZISubBlock.missing {
-      if planes.last != group.plane { planes.append(group.plane) }
-    }
+    for group in groups(of: scene) where planes.last != group.plane { planes.append(group.plane) }
     return planes
   }
 

@@ -15,7 +15,10 @@ package struct CZISegment: Sendable {
 
   /// Reads the header at `position`, which must name the segment `id`.
   package init(_ id: String, at position: Int64, of source: ByteSource) throws(ImageError) {
-    guard position >= 0, position <= Int64(source.count - Self.headerSize) else {
+    guard position >= 0 else {
+      throw ImageError(.damaged, file: source.path, "a segment \(id) should stand at byte \(position), before the file")
+    }
+    guard position <= Int64(source.count - Self.headerSize) else {
       throw ImageError(
         .damaged, file: source.path, offset: Int(clamping: position),
         "the file has \(source.count) bytes, but a segment \(id) should stand here; it is incomplete or damaged")

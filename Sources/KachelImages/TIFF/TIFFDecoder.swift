@@ -130,7 +130,7 @@ final class TIFFDecoder: Sendable {
     guard row <= TIFFHandle.mostBytes / height else {
       throw ImageError(
         .unsupported, file: page.file.path, offset: Int(clamping: directory.offset),
-        "TIFF with blocks of \(grid.blockWidth) x \(height) pixels, more than 1 GiB each; save it in tiles")
+        "TIFF with blocks of \(grid.blockWidth) x \(height) pixels, more than 1 GB each; save it in tiles")
     }
     let total = UInt64(page.file.source.count)
     guard offset <= total, stored <= total - offset else {

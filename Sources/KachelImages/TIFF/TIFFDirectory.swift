@@ -7,6 +7,7 @@ struct TIFFDirectory: Sendable, Hashable {
   let offset: UInt64
   /// The offset of the page that follows; 0 ends the list.
   private(set) var next: UInt64 = 0
+  /// Bytes of the directory itself and of the values that were read for it.
   private(set) var byteCount = 0
   private(set) var width = 0
   private(set) var height = 0
@@ -35,6 +36,9 @@ struct TIFFDirectory: Sendable, Hashable {
   private(set) var xResolution: TIFFFile.Values?
   private(set) var yResolution: TIFFFile.Values?
 
+  /// The most samples of a pixel that are read.
+  static let mostSamples = 4096
+
   var size: Size { Size(width: width, height: height) }
   var isReduced: Bool { subfileType & 1 != 0 }
   var isMask: Bool { subfileType & 4 != 0 }
@@ -52,9 +56,13 @@ struct TIFFDirectory: Sendable, Hashable {
     // The head was read, so this does not overflow.
     let bytes = try reader.bytes(at: offset + UInt64(head), count: byteCount - head)
     next = reader.number(bytes[(Int(count) * each)...])
+    var seen: Set<Int> = []
     for index in 0..<Int(count) {
       let entry = bytes[index * each..<(index + 1) * each]
       let start = entry.startIndex
+      let tag = Int(reader.number(entry[start..<start + 2]))
+      // The first of a tag counts, as for libtiff.
+      guard seen.insert(tag).inserted else { continue }
       let type = UInt16(reader.number(entry[start + 2..<start + 4]))
       // Readers skip types that they do not know.
       guard let size = TIFFValueReader.size(ofType: type) else { continue }
@@ -67,7 +75,7 @@ struct TIFFDirectory: Sendable, Hashable {
         isInline ? Int(offset) + head + start + (big ? 12 : 8) : Int(clamping: reader.number(inline))
       let values = TIFFFile.Values(type: type, count: Int(clamping: number), position: position)
       let first = isInline ? Int(clamping: reader.number(inline.prefix(size))) : nil
-      try take(Int(reader.number(entry[start..<start + 2])), values, first: first, reader)
+      try take(tag, values, first: first, reader)
     }
     guard 1...Int(Int32.max) ~= width, 1...Int(Int32.max) ~= height else {
       throw ImageError(
@@ -83,7 +91,7 @@ struct TIFFDirectory: Sendable, Hashable {
     case 254: subfileType = first ?? 0
     case 256: width = first ?? 0
     case 257: height = first ?? 0
-    case 258: bits = try common(values, reader)
+    case 258: bits = try common(values, isInline: first != nil, reader)
     case 259: compression = first ?? 0
     case 262: photometric = first
     case 266: fillOrder = first ?? 1
@@ -102,14 +110,17 @@ struct TIFFDirectory: Sendable, Hashable {
     case 323: tileHeight = first ?? 0
     case 330: subIFDs = values
     case 338: firstExtra = try Int(clamping: reader.integer(values, at: 0))
-    case 339: sampleFormat = try common(values, reader)
+    case 339: sampleFormat = try common(values, isInline: first != nil, reader)
     default: break
     }
   }
 
   /// The value that all samples have; 0 where they differ.
-  private func common(_ values: TIFFFile.Values, _ reader: TIFFValueReader) throws(ImageError) -> Int {
-    let all = Set(try reader.integers(values, most: 1 << 16))
+  private mutating func common(
+    _ values: TIFFFile.Values, isInline: Bool, _ reader: TIFFValueReader
+  ) throws(ImageError) -> Int {
+    let all = Set(try reader.integers(values, most: Self.mostSamples))
+    if !isInline { byteCount += values.count }
     return all.count == 1 ? all.first.map { Int(clamping: $0) } ?? 0 : 0
   }
 

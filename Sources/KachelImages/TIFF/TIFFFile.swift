@@ -24,8 +24,13 @@ final class TIFFFile: Sendable {
   /// The directories of the file's main list.
   let pages: [TIFFDirectory]
   let handles: TIFFHandlePool
-  /// The smaller resolutions of the pages that were asked for.
-  private let levels = Mutex<[Int: [TIFFDirectory]]>([:])
+  private let levels = Mutex(Levels())
+
+  /// The smaller resolutions of the pages that were asked for, and the bytes of their directories.
+  private struct Levels {
+    var known: [Int: [TIFFDirectory]] = [:]
+    var byteCount = 0
+  }
 
   var path: String { source.path }
 
@@ -79,13 +84,15 @@ final class TIFFFile: Sendable {
   /// The smaller resolutions of a page, each smaller than the one before: its SubIFDs, or else the pages behind it
   /// that say that they are reduced.
   func levels(ofPage index: Int) throws(ImageError) -> [TIFFDirectory] {
-    if let known = levels.withLock({ $0[index] }) { return known }
+    if let known = levels.withLock({ $0.known[index] }) { return known }
     let page = pages[index]
-    var found: [TIFFDirectory] = []
+    var (found, bytes): ([TIFFDirectory], Int) = ([], 0)
     if let values = page.subIFDs {
       let offsets = try reader.integers(values, most: Self.mostLevels)
       for offset in Set(offsets).count == offsets.count ? offsets : [] where offset != 0 {
-        found.append(try TIFFDirectory(at: offset, reader))
+        let level = try TIFFDirectory(at: offset, reader)
+        bytes += level.byteCount
+        found.append(level)
       }
     } else if !page.isReduced {
       found = Array(pages[(index + 1)...].prefix { $0.isReduced }.prefix(Self.mostLevels))
@@ -96,9 +103,17 @@ final class TIFFFile: Sendable {
       guard level.hasSameSamples(as: page), level.isSmaller(than: result.last ?? page) else { continue }
       result.append(level)
     }
-    levels.withLock {
-      if $0.count > 4096 { $0.removeAll() }
-      $0[index] = result
+    // As in the main list, this bounds the work.
+    let isOverlapping = levels.withLock {
+      if $0.known.count > 4096 { $0 = Levels() }
+      // Another thread may have been as far.
+      guard $0.known[index] == nil else { return false }
+      $0.known[index] = result
+      $0.byteCount += bytes
+      return $0.byteCount > source.count
+    }
+    guard !isOverlapping else {
+      throw ImageError(.damaged, file: path, offset: Int(clamping: page.offset), "the directories of levels overlap")
     }
     return result
   }

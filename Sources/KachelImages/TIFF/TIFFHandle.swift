@@ -40,7 +40,7 @@ final class TIFFHandlePool: Sendable {
 /// `@unchecked Sendable`: it wraps a handle of libtiff, which has one user at a time; ``TIFFHandlePool`` sees to that.
 final class TIFFHandle: @unchecked Sendable {
   /// The most bytes of a decoded block, and of any single thing that libtiff allocates.
-  static let mostBytes = 1 << 30
+  static let mostBytes = 1_000_000_000
 
   private let stream: TIFFStream
   private let tiff: OpaquePointer

@@ -73,6 +73,11 @@ package final class TIFFImage: ImageSource {
           levels: [.init(size: page.size, downsampling: 1)]
             + smaller.map { .init(size: $0.size, downsampling: Self.downsampling(from: page.size, to: $0.size)) }))
       kept.append(scene)
+      // Files that have more only say so.
+      guard kept.count <= Self.mostChannelsOfScenes / max(1, channels.count) else {
+        throw ImageError(
+          .unsupported, file: path, "the file has more than \(kept.count) images of \(channels.count) channels")
+      }
     }
     arrangement.scenes = kept
     (self.path, self.arrangement, self.channels) = (path, arrangement, channels)
@@ -85,6 +90,9 @@ package final class TIFFImage: ImageSource {
       axes: Set([("c", channels.count), ("z", depth), ("t", times)].filter { $0.1 > 1 }.map { Character($0.0) }),
       physicalSize: arrangement.physicalSize, compressions: compressions.sorted())
   }
+
+  /// The most channels of all scenes together.
+  private static let mostChannelsOfScenes = 1 << 22
 
   private typealias FoundPage = (file: TIFFFile, index: Int, isSlice: Bool)
 

@@ -74,7 +74,7 @@ struct TIFFSampling: Sendable, Hashable {
     if let obstacle = Self.obstacle(page) {
       throw ImageError(.unsupported, file: file, offset: Int(clamping: page.offset), "TIFF with \(obstacle)")
     }
-    guard let type = page.pixelType, 1...4096 ~= page.samples, TIFFGrid(page) != nil else {
+    guard let type = page.pixelType, 1...TIFFDirectory.mostSamples ~= page.samples, TIFFGrid(page) != nil else {
       throw ImageError(
         .damaged, file: file, offset: Int(clamping: page.offset),
         "a page has \(page.samples) samples in blocks that fit no image")

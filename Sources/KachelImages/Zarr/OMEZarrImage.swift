@@ -139,9 +139,13 @@ package final class OMEZarrImage: ImageSource {
       throw ImageError(.unsupported, file: file, "\(paths.count) images at once are not read")
     }
     var scenes: [OMEZarrScene] = []
+    var keys: Set<String> = []
     for path in paths {
       guard let key = ZarrKey.inside("", path: path) else {
         throw ImageError(.damaged, file: file, "the image's path \(path.prefix(80)) leads out of the folder")
+      }
+      guard keys.insert(key).inserted else {
+        throw ImageError(.damaged, file: file, "lists the image \(path.prefix(80)) twice")
       }
       guard case .group(let attributes, let place) = try hierarchy.node(key) else {
         throw ImageError(.damaged, file: file, "the image \(path.prefix(80)) is missing, or no group")

@@ -60,7 +60,7 @@ package struct LocalZarrStore: ZarrStore {
         switch part {
         case .all: (0, source.count)
         case .range(let offset, let count): (offset, count)
-        case .last(let count): (source.count - count, count)
+        case .last(let count): (max(0, source.count - count), count)
         }
       guard count <= limit else {
         throw BytesError(.damaged, file: path, offset: offset, "\(count) bytes are more than belong here (\(limit))")
