@@ -14,7 +14,8 @@ private struct SavedModelFlowBuilder {
   private var flow = Flow()
   /// Functions may call each other in circles, or double in size with every level.
   private static let maximumDepth = 32
-  private var remainingNodes = 500_000
+  /// Operations and references to values that are still written out.
+  private var remaining = 1_000_000
 
   init(functions: [String: TF_FunctionDef]) { self.functions = functions }
 
@@ -49,8 +50,8 @@ private struct SavedModelFlowBuilder {
 
   private mutating func add(_ nodes: [TF_NodeDef], _ names: inout Names, depth: Int) {
     for node in nodes {
-      guard remainingNodes > 0 else { return }
-      remainingNodes -= 1
+      guard remaining > 0 else { return }
+      remaining -= 1 + node.input.count
       let inputs = node.input.filter { !$0.hasPrefix("^") }.map { value($0, &names) }
       let isCall = node.op == "PartitionedCall" || node.op == "StatefulPartitionedCall"
       let called = isCall ? node.attr["f"].flatMap { SavedModelGraph.functionNames($0).first } : nil
@@ -71,12 +72,14 @@ private struct SavedModelFlowBuilder {
   }
 
   private mutating func append(_ operation: String, _ step: Step, _ inputs: [Int], _ outputs: [Int]) {
+    remaining -= outputs.count
     flow.nodes.append(Flow.Node(operation: operation, step: step, inputs: inputs, outputs: outputs))
   }
 
   private mutating func call(
     _ function: TF_FunctionDef, _ name: String, _ inputs: [Int], _ outer: inout Names, depth: Int
   ) {
+    remaining -= function.signature.outputArg.count
     var names = Names()
     for (argument, input) in zip(function.signature.inputArg, inputs) { names.values["\(argument.name):0"] = input }
     add(function.nodeDef, &names, depth: depth + 1)
@@ -96,7 +99,11 @@ private struct TensorFlowNode {
   private func integer(_ name: String, _ standard: Int = 0) -> Int {
     node.attr[name].flatMap { Int(exactly: $0.i) } ?? standard
   }
-  private func integers(_ name: String) -> [Int] { (node.attr[name]?.list.i ?? []).compactMap { Int(exactly: $0) } }
+  /// None where there are more than any operation has axes: a node may be written out very often.
+  private func integers(_ name: String) -> [Int] {
+    guard let list = node.attr[name]?.list.i, list.count <= 64 else { return [] }
+    return list.compactMap { Int(exactly: $0) }
+  }
   private var isChannelsFirst: Bool { node.attr["data_format"]?.s == Data("NCHW".utf8) }
 
   var outputCount: Int {
@@ -218,6 +225,9 @@ private struct TensorFlowNode {
         }
       }
     } else {
+      guard max(tensor.floatVal.count, tensor.intVal.count, tensor.int64Val.count) <= 64 else {
+        return Known(shape: shape)
+      }
       switch tensor.dtype {
       case 1: numbers = tensor.floatVal.map(Double.init)
       case 3: numbers = tensor.intVal.map(Double.init)
