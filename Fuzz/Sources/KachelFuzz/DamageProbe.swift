@@ -1,0 +1,1 @@
+../../../Tests/KachelTesting/DamageProbe.swift
