@@ -28,7 +28,7 @@ public struct ImageBatch: Sendable, Hashable {
           throw ImageError(.notAnImage, file: name, "is a folder without images; name an image or a folder of images")
         }
         images += found
-      } else if !exists && !name.contains("://") && name.contains(where: { "*?[".contains($0) }) {
+      } else if !exists && !RemoteAddress.isAddress(name) && name.contains(where: { "*?[".contains($0) }) {
         isBatch = true
         let found = Self.paths(matching: name)
         guard !found.isEmpty else { throw ImageError(.notAnImage, file: name, "no file matches this pattern") }

@@ -66,7 +66,7 @@ public struct SegmentationBatch: Sendable {
 
   /// What the results are called after: the images' names without extension, or with it where they differ by nothing else.
   public static func names(of images: [String]) -> [String] {
-    let urls = images.map { URL(filePath: RemoteAddress.fileName(of: $0)) }
+    let urls = images.map { URL(filePath: RemoteAddress.fileName(of: RemoteAddress.withoutSecrets($0))) }
     let stems = urls.map(\.imageName)
     let counts = Dictionary(stems.map { ($0, 1) }, uniquingKeysWith: +)
     return zip(urls, stems).map { url, stem in counts[stem] == 1 ? stem : url.lastPathComponent }
