@@ -11,6 +11,17 @@ public struct RGB: Sendable, Hashable {
     self.blue = blue
   }
 
+  /// From `RRGGBB` or `#RRGGBB`; `nil` for any other text.
+  public init?(hex text: String) {
+    let digits = text.hasPrefix("#") ? text.dropFirst() : text[...]
+    guard digits.utf8.count == 6, digits.allSatisfy(\.isHexDigit), let value = UInt32(digits, radix: 16) else {
+      return nil
+    }
+    self.init(
+      red: UInt8(truncatingIfNeeded: value >> 16), green: UInt8(truncatingIfNeeded: value >> 8),
+      blue: UInt8(truncatingIfNeeded: value))
+  }
+
   /// `RRGGBB`.
   public var hex: String {
     [red, green, blue].map { ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) }.joined()

@@ -53,7 +53,7 @@ struct OMEZarrScene: Sendable {
     isLabels = group["image-label"] != nil
     for channel in (group["omero"]?["channels"]?.array ?? []).prefix(4096) {
       let label = channel["label"]
-      channels.append((label?.string ?? label?.int.map(String.init), channel["color"]?.string.flatMap(Self.color)))
+      channels.append((label?.string ?? label?.int.map(String.init), channel["color"]?.string.flatMap(RGB.init(hex:))))
     }
     for (index, dataset) in multiscale.datasets.enumerated() {
       guard let path = ZarrKey.inside(key, path: dataset.path) else {
@@ -104,16 +104,5 @@ struct OMEZarrScene: Sendable {
     }
     levels.append(Level(array: array, size: size, downsampling: ratio))
     return true
-  }
-
-  /// `RRGGBB` as a colour.
-  private static func color(_ text: String) -> RGB? {
-    let digits = text.hasPrefix("#") ? text.dropFirst() : text[...]
-    guard digits.utf8.count == 6, digits.allSatisfy(\.isHexDigit), let value = UInt32(digits, radix: 16) else {
-      return nil
-    }
-    return RGB(
-      red: UInt8(truncatingIfNeeded: value >> 16), green: UInt8(truncatingIfNeeded: value >> 8),
-      blue: UInt8(truncatingIfNeeded: value))
   }
 }
