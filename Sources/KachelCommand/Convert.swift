@@ -16,7 +16,7 @@ struct Convert: AsyncParsableCommand {
         kachel convert labels.tif labels.ome.zarr --labels
       """)
 
-  @Argument(help: "The image: CZI, TIFF, OME-TIFF, OME-Zarr, PNG or JPEG.") var image: String
+  @Argument(help: "The image: CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG or a whole slide.") var image: String
   @Argument(help: "The file or folder to write.") var output: String
   @Flag(help: "The pixels are labels: smaller resolutions get the most frequent one, never a mean.") var labels = false
   @Flag(help: "Replace an output that exists.") var overwrite = false

@@ -8,7 +8,10 @@ struct Inspect: ParsableCommand {
     abstract: "Say what an image or a model package holds.",
     discussion: "Files are recognised by their content, not by their names.")
 
-  @Argument(help: "An image (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG) or a model package (.czmodel, .czseg, .czann).")
+  @Argument(
+    help: """
+      An image (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, whole slide) or a model package (.czmodel, .czseg, .czann).
+      """)
   var file: String
   @Flag(help: "Print JSON.") var json = false
 

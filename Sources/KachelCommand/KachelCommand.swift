@@ -41,7 +41,7 @@ struct KachelCommand: AsyncParsableCommand {
 /// What the process ends with, after sysexits.h.
 enum ExitStatus: Int32 {
   case badInput = 65
-  case engineMissing = 69
+  case libraryMissing = 69
   case internalError = 70
   case cannotWrite = 73
   case tryAgain = 75
@@ -59,15 +59,16 @@ enum ExitStatus: Int32 {
       }
     case let error as ImageError:
       switch error.kind {
-      case .cannotWrite: self = .cannotWrite
+      case .missingLibrary: self = .libraryMissing
       case .unreachable: self = .tryAgain
-      default: self = .badInput
+      case .cannotWrite: self = .cannotWrite
+      case .notAnImage, .unsupported, .damaged, .outOfRange: self = .badInput
       }
     case let error as ModelError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
     case let error as BytesError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
     case let error as EngineError:
       switch error.kind {
-      case .missing: self = .engineMissing
+      case .missing: self = .libraryMissing
       case .refused: self = .badInput
       case .failed: self = .internalError
       }

@@ -19,7 +19,10 @@ struct Segment: AsyncParsableCommand {
       """)
 
   @Argument(
-    help: "Images (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG), folders of images, or patterns such as 'plate/*.czi'.")
+    help: """
+      Images (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, whole slides), folders of images, or patterns such as \
+      'plate/*.czi'.
+      """)
   var images: [String]
   @Option(name: .shortAndLong, help: "The model package: .czmodel, .czseg or .czann.") var model: String
   @Option(

@@ -2,10 +2,12 @@
 private import KachelBytes
 public import KachelPixels
 
-/// An image of any format that Kachel reads: a CZI, TIFF (also OME-TIFF and ImageJ's), PNG or JPEG file, recognised by its
-/// content and never by its name, or the folder of an OME-Zarr image or Zarr array, also on a web server.
+/// An image of any format that Kachel reads: a CZI, TIFF (also OME-TIFF and ImageJ's), PNG or JPEG file or a whole slide,
+/// recognised by its content and never by its name (but for MIRAX slides, which have no other mark), or the folder of an
+/// OME-Zarr image or Zarr array, also on a web server.
 public struct Image: ImageSource {
-  private static let formats = "images are read in the formats CZI, TIFF, OME-TIFF, OME-Zarr, PNG and JPEG"
+  private static let formats =
+    "images are read in the formats CZI, TIFF, OME-TIFF, OME-Zarr, PNG and JPEG, whole slides by OpenSlide"
   private let source: any ImageSource
 
   /// Opens an image and reads what it holds, no pixels.
@@ -14,9 +16,10 @@ public struct Image: ImageSource {
   ///   - path: the file or folder, or the `https://` or `http://` address of an OME-Zarr's folder. A query (of a signed
   ///     address), user name and password in it are used and not shown again: they are not part of ``path``. Reading from
   ///     a server blocks the calling thread, which must not be one of NIO's event loops.
-  ///   - cacheBytes: how many bytes of decoded blocks are kept in memory.
+  ///   - cacheBytes: how many bytes of decoded blocks are kept in memory; of a whole slide OpenSlide keeps 32 MB.
   /// - Throws: `notAnImage` where the file cannot be opened or is of no known format, `unsupported` where it has
-  ///   something that is not read, `damaged` where it contradicts itself, `unreachable` where a server does not answer.
+  ///   something that is not read, `missingLibrary` where it is a whole slide and OpenSlide is not installed, `damaged`
+  ///   where it contradicts itself, `unreachable` where a server does not answer.
   public init(at path: String, cacheBytes: Int = 64 << 20) throws(ImageError) {
     if RemoteAddress.isAddress(path) {
       let store = HTTPZarrStore(try RemoteAddress(path))
@@ -31,6 +34,10 @@ public struct Image: ImageSource {
     let (bytes, start) = try ImageError.wrapping { () throws(BytesError) in
       let bytes = try ByteSource(path: path)
       return (bytes, try bytes.read(at: 0, count: min(bytes.count, 4096)))
+    }
+    if let slide = SlideFormat(bytes, start: start) {
+      source = try WholeSlideImage(bytes, slide, OpenSlideLibrary.ofThisProcess)
+      return
     }
     switch ImageFormat(start) {
     case .czi: source = try CZIImage(bytes, cacheBytes: cacheBytes)
@@ -53,6 +60,7 @@ public struct Image: ImageSource {
     if OMEZarrImage.isZarr(LocalZarrStore(folder: path)) { return true }
     guard let bytes = try? ByteSource(path: path), let start = try? bytes.read(at: 0, count: min(bytes.count, 4096))
     else { return false }
+    if let slide = SlideFormat(bytes, start: start) { return slide.isCertain }
     return switch ImageFormat(start) {
     case .czi, .png, .tiff, .omeXML, .jpeg: true
     case .other, nil: false

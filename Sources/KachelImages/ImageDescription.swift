@@ -108,6 +108,18 @@ public struct ImageDescription: Sendable, Hashable {
       self.size = size
       self.downsampling = downsampling
     }
+
+    /// The level of a format that says no more than its size: a whole number where the sizes are those of one, rounded up
+    /// or down.
+    init(size: Size, reducedFrom full: Size) {
+      let ratio = Double(full.width) / Double(size.width)
+      let whole = max(1, Int(ratio.rounded()))
+      let isWhole = [(full.width, size.width), (full.height, size.height)].allSatisfy {
+        $0.0 / whole == $0.1 || ($0.0 + whole - 1) / whole == $0.1
+      }
+      self.init(
+        size: size, downsampling: isWhole ? Double(whole) : (ratio + Double(full.height) / Double(size.height)) / 2)
+    }
   }
 
   public struct Channel: Sendable, Hashable {

@@ -8,6 +8,8 @@ public struct ImageError: Error, Sendable, CustomStringConvertible {
     case notAnImage
     /// The file is an image of a kind, or has a part, that Kachel does not read.
     case unsupported
+    /// A library that reads images of this kind is not installed.
+    case missingLibrary
     /// The file contradicts itself or its format.
     case damaged
     /// The file has no such plane, scene, channel or region.

@@ -176,7 +176,15 @@ import Testing
       remaining: ["labels"])
   }
 
-  // MARK: 69, no engine
+  // MARK: 69, no engine or no OpenSlide
+
+  @Test func needsOpenSlideForSlides() async throws {
+    let slide = try SharedData.path("wsi/CMU-1-Small-Region.svs")
+    let words = [slide + ": is an Aperio slide", "/nowhere", "libopenslide0", "KACHEL_OPENSLIDE_PATH"]
+    for run in [["inspect", slide], ["segment", slide, "--model", try Inputs.quick]] {
+      try await refuses(run, 69, words, environment: ["KACHEL_OPENSLIDE_PATH": "/nowhere"])
+    }
+  }
 
   @Test func missingEngine() async throws {
     let picture = try Inputs.picture(in: kachel.files), empty = try ScratchFolder()

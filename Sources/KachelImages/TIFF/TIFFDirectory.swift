@@ -32,6 +32,10 @@ struct TIFFDirectory: Sendable, Hashable {
   private(set) var byteCounts: TIFFFile.Values?
   private(set) var subIFDs: TIFFFile.Values?
   private(set) var text: TIFFFile.Values?
+  private(set) var software: TIFFFile.Values?
+  private(set) var xmp: TIFFFile.Values?
+  /// Whether it has the tag that only Hamamatsu's NDPI files have.
+  private(set) var isNDPI = false
   private(set) var colorMap: TIFFFile.Values?
   private(set) var xResolution: TIFFFile.Values?
   private(set) var yResolution: TIFFFile.Values?
@@ -104,6 +108,7 @@ struct TIFFDirectory: Sendable, Hashable {
     case 283: yResolution = values
     case 284: isPlanar = first == 2
     case 296: resolutionUnit = first ?? 2
+    case 305: software = values
     case 317: predictor = first ?? 1
     case 320: colorMap = values
     case 322: tileWidth = first ?? 0
@@ -111,6 +116,8 @@ struct TIFFDirectory: Sendable, Hashable {
     case 330: subIFDs = values
     case 338: firstExtra = try Int(clamping: reader.integer(values, at: 0))
     case 339: sampleFormat = try common(values, isInline: first != nil, reader)
+    case 700: xmp = values
+    case 65420: isNDPI = true
     default: break
     }
   }

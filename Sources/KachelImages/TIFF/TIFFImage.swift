@@ -71,7 +71,7 @@ package final class TIFFImage: ImageSource {
         .init(
           index: scene.index, name: scene.name, box: Region(page.size),
           levels: [.init(size: page.size, downsampling: 1)]
-            + smaller.map { .init(size: $0.size, downsampling: Self.downsampling(from: page.size, to: $0.size)) }))
+            + smaller.map { .init(size: $0.size, reducedFrom: page.size) }))
       kept.append(scene)
       // Files that have more only say so.
       guard kept.count <= Self.mostChannelsOfScenes / max(1, channels.count) else {
@@ -148,16 +148,6 @@ package final class TIFFImage: ImageSource {
         name: channel?.name ?? (places.count > 1 ? "Channel \(index + 1)" : layout.samples < 3 ? "Gray" : "RGB"),
         color: layout.samples < 3 ? channel?.color : nil, pixelType: place.sampling.pixelType, layout: layout)
     }
-  }
-
-  /// A whole number where the sizes are those of one, rounded up or down.
-  private static func downsampling(from full: Size, to level: Size) -> Double {
-    let ratio = Double(full.width) / Double(level.width)
-    let whole = max(1, Int(ratio.rounded()))
-    let isWhole = [(full.width, level.width), (full.height, level.height)].allSatisfy {
-      $0.0 / whole == $0.1 || ($0.0 + whole - 1) / whole == $0.1
-    }
-    return isWhole ? Double(whole) : (ratio + Double(full.height) / Double(level.height)) / 2
   }
 
   // MARK: Reading
