@@ -35,14 +35,26 @@ package final class BlockCache: Sendable {
 
   /// The block of that key, decoded by `decode` where it is not kept. Threads that want the same block wait for the
   /// first. A block larger than the limit is returned and not kept, and so is an empty one, which costs nothing.
+  ///
+  /// - Parameter isKept: whether a block that is decoded shall be kept, see ``keepsBlock(inside:of:)``.
   package func block(
-    _ key: some BinaryInteger, decode: () throws(ImageError) -> [UInt8]
+    _ key: some BinaryInteger, isKept: Bool = true, decode: () throws(ImageError) -> [UInt8]
   ) throws(ImageError) -> [UInt8] {
-    try block(number: Int(key), decode: decode)
+    if let bytes = kept(Int(key)) { return bytes }
+    return isKept ? try block(number: Int(key), decode: decode) : try decode()
   }
 
+  /// Whether a block of a region that is read is worth keeping.
+  ///
+  /// A region of more than half of the cache leaves no room for the next one: each block that lies wholly inside would
+  /// only push out others before it is wanted again, and to get new memory for it can take longer than to decode it.
+  ///
+  /// - Parameters:
+  ///   - isInside: whether the region has all pixels of the block.
+  ///   - byteCount: of the region.
+  package func keepsBlock(inside isInside: Bool, of byteCount: Int) -> Bool { !isInside || byteCount <= limit / 2 }
+
   private func block(number key: Int, decode: () throws(ImageError) -> [UInt8]) throws(ImageError) -> [UInt8] {
-    if let bytes = kept(key) { return bytes }
     var result: Result<[UInt8], ImageError> = .success([])
     turns[Int(UInt(bitPattern: key) % 64)].lock.withLock { _ in
       if let bytes = kept(key) {

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#if canImport(Glibc)
+  private import Glibc
+#endif
 
 /// A rectangle of pixels in memory: `height` tight rows of `width` pixels of `samples` interleaved samples each,
 /// in the machine's byte order.
@@ -25,9 +28,22 @@ public final class PixelBuffer: @unchecked Sendable {
     let needed = width * height * samples * type.size
     if needed > storage.count {
       storage.deallocate()
-      storage = .allocate(byteCount: needed, alignment: 64)
+      storage = Self.allocate(needed)
     }
     (self.width, self.height, self.samples, self.type) = (width, height, samples, type)
+  }
+
+  /// Large buffers get large pages where the system has them: a page of 4 KiB costs as much as filling it.
+  private static func allocate(_ byteCount: Int) -> UnsafeMutableRawBufferPointer {
+    #if canImport(Glibc)
+      let pageSize = 2 << 20
+      guard byteCount >= 2 * pageSize else { return .allocate(byteCount: byteCount, alignment: 64) }
+      let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: byteCount, alignment: pageSize)
+      madvise(storage.baseAddress, byteCount, MADV_HUGEPAGE)
+      return storage
+    #else
+      return .allocate(byteCount: byteCount, alignment: 64)
+    #endif
   }
 
   public var size: Size { Size(width: width, height: height) }

@@ -48,6 +48,17 @@ import Testing
     #expect(try cache.block(1) { () throws(ImageError) in block(3) } == block(3))
   }
 
+  @Test func blocksOfLargeRegionsAreNotKept() throws {
+    let cache = BlockCache(limit: 100)
+    #expect(cache.keepsBlock(inside: true, of: 50) && cache.keepsBlock(inside: false, of: 1000))
+    #expect(!cache.keepsBlock(inside: true, of: 51))
+    #expect(try cache.block(1, isKept: false) { () throws(ImageError) in block(3) } == block(3))
+    #expect(cache.byteCount == 0)
+    #expect(try cache.block(1) { () throws(ImageError) in block(4) } == block(4))
+    // What is there is taken in any case.
+    #expect(try cache.block(1, isKept: false) { () throws(ImageError) in block(5) } == block(4))
+  }
+
   @Test func threadsThatWantTheSameBlockDecodeItOnce() async throws {
     let cache = BlockCache(limit: 1 << 20)
     let decoded = Counter()

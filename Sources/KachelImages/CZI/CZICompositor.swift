@@ -123,7 +123,8 @@ package final class CZICompositor: Sendable {
       return try readRows(
         of: block, place: place, part, into: target, stride: pixels.bytesPerRow, bytesPerPixel: bytesPerPixel)
     }
-    let bytes = try cache.block(index) { () throws(ImageError) in try decoder.decode(block) }
+    let isKept = cache.keepsBlock(inside: part == place, of: pixels.byteCount)
+    let bytes = try cache.block(index, isKept: isKept) { () throws(ImageError) in try decoder.decode(block) }
     bytes.withUnsafeBytes { source in
       for row in 0..<part.height {
         let y = part.y - place.y + row

@@ -109,13 +109,15 @@ public final class ZarrArray: Sendable {
     for axis in shape.indices where axis != rows && axis != columns {
       start += position[axis] % chunkShape[axis] * strides[axis]
     }
+    let plane = Region(x: 0, y: 0, width: shape[columns], height: shape[rows])
     for row in region.y / height...(region.maxY - 1) / height {
       for column in region.x / width...(region.maxX - 1) / width {
         (index[rows], index[columns]) = (row, column)
         let box = Region(x: column * width, y: row * height, width: width, height: height)
         let part = box.intersection(region)
         let target = StridedTarget(pixels: pixels, part: part.offsetBy(x: -place.x, y: -place.y))
-        let bytes = try chunk(index)
+        let isKept = cache.blocks.keepsBlock(inside: part == box.intersection(plane), of: region.area * type.size)
+        let bytes = try chunk(index, isKept: isKept)
         if bytes.isEmpty {
           target.fill(layout.fill)
         } else {
@@ -128,7 +130,7 @@ public final class ZarrArray: Sendable {
   }
 
   /// The numbers of a chunk; empty where it is not stored.
-  private func chunk(_ index: [Int]) throws(ImageError) -> [UInt8] {
+  private func chunk(_ index: [Int], isKept: Bool) throws(ImageError) -> [UInt8] {
     var number = firstInCache
     var step = 1
     for axis in grid.indices.reversed() {
@@ -136,7 +138,7 @@ public final class ZarrArray: Sendable {
       step *= grid[axis]
     }
     guard let shards = layout.shards else {
-      return try cache.blocks.block(number) { () throws(ImageError) in
+      return try cache.blocks.block(number, isKept: isKept) { () throws(ImageError) in
         let key = ZarrKey.join(self.key, layout.keys.key(index))
         guard let bytes = try store.read(key, .all, limit: layout.chunk.encodedLimit(layout.element)) else { return [] }
         return try decode(bytes, key, offset: nil)
@@ -145,7 +147,7 @@ public final class ZarrArray: Sendable {
     let key = ZarrKey.join(key, layout.keys.key(zip(index, shards.chunks).map { $0 / $1 }))
     // Read before the chunk's own turn: two turns at once could wait for each other.
     guard let place = try place(of: index, in: shards, key: key) else { return [] }
-    return try cache.blocks.block(number) { () throws(ImageError) in
+    return try cache.blocks.block(number, isKept: isKept) { () throws(ImageError) in
       let part = ZarrBytePart.range(offset: place.offset, count: place.count)
       guard let bytes = try store.read(key, part, limit: layout.chunk.encodedLimit(layout.element)) else { return [] }
       return try decode(bytes, key, offset: place.offset)
