@@ -28,16 +28,19 @@ import Testing
 
   @Test(arguments: PixelType.allCases, [false, true]) func typesOrdersAndBlocks(_ type: PixelType, _ isBig: Bool) throws
   {
-    let size = Size(width: 37, height: 21)
+    let (size, tileSize) = (Size(width: 37, height: 21), Size(width: 16, height: 16))
     for (samples, layout) in [(1, SampleLayout.gray), (3, .rgb), (4, .rgba)] {
       let pixels = noise(size.area * samples * type.size)
       for (isBigEndian, isPlanar) in [(false, false), (true, false), (false, true), (true, true)] {
-        for tile in [nil, Size(width: 16, height: 16)] {
+        for (tile, hasDifferences) in [(nil, false), (nil, true), (tileSize, false), (tileSize, true)] {
           var page = TIFFFixture.Page(size, type, samples: samples, pixels: pixels)
           (page.isPlanar, page.tile, page.rowsPerStrip) = (isPlanar, tile, 5)
+          page.hasDifferences = hasDifferences
           var fixture = TIFFFixture([page])
           (fixture.isBigEndian, fixture.isBigTIFF) = (isBigEndian, isBig)
-          let image = try Image(at: folder.write(fixture.bytes, to: "image.tif"))
+          // With and without keeping what was decoded.
+          let image = try Image(
+            at: folder.write(fixture.bytes, to: "image.tif"), cacheBytes: isPlanar ? 0 : 1 << 20)
           #expect(image.description.channels.map(\.layout) == [layout])
           #expect(image.description.channels[0].pixelType == type && image.description.format == "TIFF")
           #expect(try bytes(image) == pixels)

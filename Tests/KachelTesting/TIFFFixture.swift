@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+private import KachelBytes
 public import KachelPixels
 
-/// Builds uncompressed TIFF files for tests, right ones and wrong ones.
+/// Builds TIFF files for tests, right ones and wrong ones.
 public struct TIFFFixture: Sendable {
   public struct Page: Sendable {
     public var size: Size
@@ -9,10 +10,12 @@ public struct TIFFFixture: Sendable {
     public var samples: Int
     /// Bits of a sample where they are fewer than 8; then `pixels` are packed rows, stored as one strip.
     public var bits: Int?
-    /// Tight rows of interleaved samples in the machine's byte order.
+    /// Tight rows of interleaved samples, little-endian.
     public var pixels: [UInt8]
     public var photometric = 1
     public var isPlanar = false
+    /// Whether rows are stored as differences (predictor 2) in Zstandard; else they are not compressed.
+    public var hasDifferences = false
     public var tile: Size?
     public var rowsPerStrip: Int?
     public var subfileType: Int?
@@ -108,6 +111,7 @@ private struct Writer {
     let (offsets, counts) = page.tile == nil ? (273, 279) : (324, 325)
     tags[offsets] = (isBigTIFF ? 16 : 4, zeros)
     tags[counts] = (4, zeros)
+    if page.hasDifferences { (tags[259], tags[317]) = ((3, [50000]), (3, [2])) }
     if let type = page.subfileType { tags[254] = (4, [UInt64(type)]) }
     if let text = page.description { tags[270] = (2, (Array(text.utf8) + [0]).map { UInt64($0) }) }
     if !page.levels.isEmpty { tags[330] = (isBigTIFF ? 18 : 4, page.levels.map { _ in 0 }) }
@@ -166,16 +170,18 @@ private struct Writer {
           var block: [UInt8] = []
           let bottom = page.tile == nil ? min(top + size.height, page.size.height) : top + size.height
           for y in top..<bottom {
+            var last = [UInt64](repeating: 0, count: page.samples)
             for x in left..<left + size.width {
               for sample in page.isPlanar ? plane..<plane + 1 : 0..<page.samples {
                 let start = ((y * page.size.width + x) * page.samples + sample) * bytes
                 let isInside = x < page.size.width && y < page.size.height
-                let value = isInside ? Array(page.pixels[start..<start + bytes]) : [UInt8](repeating: 9, count: bytes)
-                block += swaps ? value.reversed() : value
+                let value = isInside ? page.pixels[start..<start + bytes].reversed().reduce(0) { $0 << 8 | UInt64($1) } : 9
+                block += encoded(page.hasDifferences ? value &- last[sample] : value, bytes, isBigEndian: swaps)
+                last[sample] = value
               }
             }
           }
-          blocks.append(block)
+          blocks.append(page.hasDifferences ? block.withUnsafeBytes { Zstandard.compress($0) } : block)
         }
       }
     }

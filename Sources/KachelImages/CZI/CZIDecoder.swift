@@ -134,7 +134,7 @@ package struct CZIDecoder: Sendable {
     let encoded = try ImageError.wrapping { () throws(BytesError) in
       try source.read(at: payload.lowerBound, count: payload.count)
     }
-    return try filled(count) { (output) throws(ImageError) in
+    return try [UInt8](count: count) { (output) throws(ImageError) in
       if let problem = encoded.withUnsafeBytes({ decode($0, output) }) { throw damaged(payload.lowerBound, problem) }
     }
   }
@@ -142,7 +142,7 @@ package struct CZIDecoder: Sendable {
   /// Missing bytes are 0 and surplus ones are ignored (resolution protocol of the libCZI documentation).
   private func uncompressed(_ payload: Range<Int>, count: Int) throws(ImageError) -> [UInt8] {
     let present = min(count, payload.count)
-    return try filled(count) { (output) throws(ImageError) in
+    return try [UInt8](count: count) { (output) throws(ImageError) in
       try ImageError.wrapping { () throws(BytesError) in
         try source.read(at: payload.lowerBound, into: .init(rebasing: output[0..<present]))
       }
@@ -174,45 +174,23 @@ package struct CZIDecoder: Sendable {
     let encoded = try ImageError.wrapping { () throws(BytesError) in
       try source.read(at: payload.lowerBound, count: payload.count)
     }
-    var problem: String?
-    let decoded = encoded.withUnsafeBytes { (all: UnsafeRawBufferPointer) -> [UInt8] in
-      let frame = UnsafeRawBufferPointer(rebasing: all[header...])
-      guard let size = Zstandard.contentSize(of: frame), size == count else {
-        let found = Zstandard.contentSize(of: frame).map { "\($0) bytes" } ?? "an unknown size"
-        problem = "the Zstd frame says \(found), but the sub-block has \(count) bytes of pixels"
-        return []
-      }
-      return [UInt8](unsafeUninitializedCapacity: count) { output, initialized in
-        let output = UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(output)[0..<count])
-        if isPacked {
-          let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
-          defer { packed.deallocate() }
-          problem = Zstandard.decompress(frame, into: packed)
-          if problem == nil { HiLo.unpack(UnsafeRawBufferPointer(packed), into: output) }
-        } else {
-          problem = Zstandard.decompress(frame, into: output)
-        }
-        initialized = problem == nil ? count : 0
-      }
+    let size = encoded.withUnsafeBytes { Zstandard.contentSize(of: .init(rebasing: $0[header...])) }
+    guard size == count else {
+      let found = size.map { "\($0) bytes" } ?? "an unknown size"
+      throw damaged(
+        payload.lowerBound, "the Zstd frame says \(found), but the sub-block has \(count) bytes of pixels")
     }
-    if let problem { throw damaged(payload.lowerBound, problem) }
-    return decoded
-  }
-
-  private func filled(
-    _ count: Int, _ fill: (UnsafeMutableRawBufferPointer) throws(ImageError) -> Void
-  ) throws(ImageError) -> [UInt8] {
-    var failure: ImageError?
-    let bytes = [UInt8](unsafeUninitializedCapacity: count) { output, initialized in
-      do throws(ImageError) {
-        try fill(UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(output)[0..<count]))
-        initialized = count
-      } catch {
-        failure = error
-      }
+    func decompress(into output: UnsafeMutableRawBufferPointer) throws(ImageError) {
+      let problem = encoded.withUnsafeBytes { Zstandard.decompress(.init(rebasing: $0[header...]), into: output) }
+      if let problem { throw damaged(payload.lowerBound, problem) }
     }
-    if let failure { throw failure }
-    return bytes
+    return try [UInt8](count: count) { (output) throws(ImageError) in
+      guard isPacked else { return try decompress(into: output) }
+      let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
+      defer { packed.deallocate() }
+      try decompress(into: packed)
+      HiLo.unpack(UnsafeRawBufferPointer(packed), into: output)
+    }
   }
 
   private func damaged(_ offset: Int, _ reason: String) -> ImageError {

@@ -52,12 +52,17 @@ final class TIFFDecoder: Sendable {
     let colors = sampling.treatment == .palette ? try palette(of: page) : []
     let size = sampling.pixelType.size
     let firstSample = channel * sampling.storedSamples
+    let cache = cache.withLock(\.self)
+    // For the blocks that are not kept, one after the other.
+    let scratch = PixelBuffer(width: 0, height: 0, type: .uint8)
     let place = { (x: Int, y: Int) in target + (y - part.y) * stride + (x - part.x) * sampling.layout.samples * size }
     for row in part.y / grid.blockHeight...(part.maxY - 1) / grid.blockHeight {
       for column in part.x / grid.blockWidth...(part.maxX - 1) / grid.blockWidth {
         let block = row * grid.across + column
         let region = grid.region(of: block)
         let wanted = region.intersection(part)
+        let isKept = cache.keepsBlock(
+          inside: wanted == region.intersection(Region(page.directory.size)), of: part.height * stride)
         // A chunky block has all samples; planes of samples have a block each.
         for sample in page.directory.isPlanar
           ? firstSample..<firstSample + sampling.storedSamples : firstSample..<firstSample + 1
@@ -68,7 +73,7 @@ final class TIFFDecoder: Sendable {
             count: page.directory.isPlanar ? 1 : sampling.storedSamples,
             to: page.directory.isPlanar ? sample - firstSample : 0, of: sampling.layout.samples, size: size,
             colors: colors)
-          try rows(of: wanted, block: number, at: region, grid, page, sampling) { y, bytes in
+          try rows(of: wanted, block: number, at: region, grid, page, sampling, isKept ? nil : scratch) { y, bytes in
             copy.run(from: bytes, to: place(wanted.x, y), pixels: wanted.width)
           }
         }
@@ -84,9 +89,11 @@ final class TIFFDecoder: Sendable {
   }
 
   /// Hands out the wanted part of a block row by row, from its first wanted pixel on.
+  ///
+  /// - Parameter scratch: memory for a block that is not kept; `nil` to keep it.
   private func rows(
     of wanted: Region, block: Int, at region: Region, _ grid: TIFFGrid, _ page: Page, _ sampling: TIFFSampling,
-    _ use: (_ y: Int, _ bytes: UnsafeRawPointer) -> Void
+    _ scratch: PixelBuffer?, _ use: (_ y: Int, _ bytes: UnsafeRawPointer) -> Void
   ) throws(ImageError) {
     let directory = page.directory
     let bytesPerPixel = grid.samples * max(1, directory.bits / 8)
@@ -104,20 +111,29 @@ final class TIFFDecoder: Sendable {
     let height = directory.isTiled ? grid.blockHeight : min(grid.blockHeight, directory.height - region.y)
     let rowBytes = (grid.blockWidth * grid.samples * directory.bits + 7) / 8
     let scales = sampling.treatment != .palette
-    let (cache, key) = place(of: block, page, grid)
-    let bytes = try cache.block(key) { () throws(ImageError) in
-      let bytes = try page.file.handles.withHandle(page: directory.offset) { handle throws(ImageError) in
-        try handle.decode(block: block, of: directory, byteCount: rowBytes * height)
+    func decode(into bytes: UnsafeMutableRawBufferPointer) throws(ImageError) {
+      try page.file.handles.withHandle(page: directory.offset) { handle throws(ImageError) in
+        try handle.decode(block: block, of: directory, into: bytes)
       }
-      return directory.bits < 8
-        ? unpack(bytes, width: grid.blockWidth, rowBytes: rowBytes, bits: directory.bits, scales: scales) : bytes
     }
-    bytes.withUnsafeBytes { bytes in
+    func hand(_ bytes: UnsafeRawBufferPointer) {
       guard let start = bytes.baseAddress else { return }
       for y in wanted.y..<wanted.maxY {
         use(y, start + ((y - region.y) * grid.blockWidth + wanted.x - region.x) * bytesPerPixel)
       }
     }
+    if let scratch, directory.bits >= 8 {
+      scratch.reshape(width: rowBytes, height: height, samples: 1, type: .uint8)
+      try decode(into: scratch.bytes)
+      return hand(UnsafeRawBufferPointer(scratch.bytes))
+    }
+    let (cache, key) = place(of: block, page, grid)
+    let bytes = try cache.block(key) { () throws(ImageError) in
+      let bytes = try [UInt8](count: rowBytes * height, filledBy: decode(into:))
+      return directory.bits < 8
+        ? unpack(bytes, width: grid.blockWidth, rowBytes: rowBytes, bits: directory.bits, scales: scales) : bytes
+    }
+    bytes.withUnsafeBytes(hand)
   }
 
   /// Refuses blocks that would need too much memory, before any is allocated.

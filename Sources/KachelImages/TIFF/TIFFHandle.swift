@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 private import CTIFF
 import KachelBytes
+private import KachelPixels
 private import Synchronization
 
 #if canImport(Glibc)
@@ -93,33 +94,36 @@ final class TIFFHandle: @unchecked Sendable {
 
   /// Decodes a strip or tile: samples in the machine's byte order, predictors undone, YCbCr of JPEG as RGB.
   ///
-  /// - Parameter byteCount: what the decoded block has; at most ``mostBytes``.
-  func decode(block: Int, of directory: TIFFDirectory, byteCount: Int) throws(ImageError) -> [UInt8] {
+  /// - Parameter bytes: room for what the decoded block has; at most ``mostBytes``.
+  func decode(
+    block: Int, of directory: TIFFDirectory, into bytes: UnsafeMutableRawBufferPointer
+  ) throws(ImageError) {
     _ = stream.takeProblem()
     try open(directory)
     let number = UInt32(block)
     let problem: ImageError? = {
-      let known = directory.isTiled ? TIFFTileSize64(tiff) : UInt64(byteCount)
-      guard (TIFFIsTiled(tiff) != 0) == directory.isTiled, known == byteCount,
+      let known = directory.isTiled ? TIFFTileSize64(tiff) : UInt64(bytes.count)
+      guard (TIFFIsTiled(tiff) != 0) == directory.isTiled, known == bytes.count,
         number < (directory.isTiled ? TIFFNumberOfTiles(tiff) : TIFFNumberOfStrips(tiff))
       else { return failure("block \(block) does not have the size that the page says", directory) }
       return nil
     }()
     if let problem { throw problem }
-    var got: tmsize_t = -1
-    let bytes = [UInt8](unsafeUninitializedCapacity: byteCount) { buffer, initialized in
-      // What a codec leaves out when it fails is never what the memory held before.
-      buffer.initialize(repeating: 0)
-      got =
-        directory.isTiled
-        ? TIFFReadEncodedTile(tiff, number, buffer.baseAddress, tmsize_t(byteCount))
-        : TIFFReadEncodedStrip(tiff, number, buffer.baseAddress, tmsize_t(byteCount))
-      initialized = byteCount
-    }
-    guard got == byteCount else {
+    // What a codec leaves out when it fails is never what the memory held before.
+    bytes.initializeMemory(as: UInt8.self, repeating: 0)
+    let got =
+      directory.isTiled
+      ? TIFFReadEncodedTile(tiff, number, bytes.baseAddress, tmsize_t(bytes.count))
+      : TIFFReadEncodedStrip(tiff, number, bytes.baseAddress, tmsize_t(bytes.count))
+    guard got == bytes.count else {
       throw failure("\(directory.isTiled ? "tile" : "strip") \(block) cannot be decoded", directory)
     }
-    return bytes
+    if Self.undoesDifferences(of: directory) {
+      let samples = directory.isPlanar ? 1 : directory.samples
+      let width = directory.isTiled ? directory.tileWidth ?? 0 : directory.width
+      HorizontalDifferences.undo(
+        bytes, bytesPerRow: width * samples * directory.bits / 8, samples: samples, size: directory.bits / 8)
+    }
   }
 
   private func open(_ directory: TIFFDirectory) throws(ImageError) {
@@ -131,7 +135,19 @@ final class TIFFHandle: @unchecked Sendable {
     if directory.compression == TIFFCompression.jpeg.rawValue, directory.photometric == 6 {
       _ = withVaList([Int32(JPEGCOLORMODE_RGB)]) { TIFFVSetField(tiff, UInt32(TIFFTAG_JPEGCOLORMODE), $0) }
     }
+    if Self.undoesDifferences(of: directory) {
+      _ = withVaList([Int32(PREDICTOR_NONE)]) { TIFFVSetField(tiff, UInt32(TIFFTAG_PREDICTOR), $0) }
+    }
     page = directory.offset
+  }
+
+  /// Whether libtiff is told that there is no predictor, and it is undone here: libtiff takes several times as long.
+  private static func undoesDifferences(of directory: TIFFDirectory) -> Bool {
+    guard directory.predictor == 2, [8, 16, 32, 64].contains(directory.bits) else { return false }
+    return switch TIFFCompression(rawValue: directory.compression) {
+    case .lzw, .deflate, .oldDeflate, .zstandard: true
+    default: false
+    }
   }
 
   private func failure(_ what: String, _ directory: TIFFDirectory) -> ImageError {

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Rows in which each sample is stored as its difference from the same sample of the pixel before it, modulo the
+/// sample's range: TIFF's predictor 2 (TIFF 6.0, section 14).
+public enum HorizontalDifferences {
+  /// Turns differences into samples.
+  ///
+  /// - Parameters:
+  ///   - rows: whole rows of integers in the machine's byte order.
+  ///   - samples: interleaved samples of a pixel.
+  ///   - size: bytes of a sample: 1, 2, 4 or 8.
+  public static func undo(_ rows: UnsafeMutableRawBufferPointer, bytesPerRow: Int, samples: Int, size: Int) {
+    precondition(bytesPerRow > 0 && samples > 0 && bytesPerRow.isMultiple(of: samples * size))
+    for start in stride(from: 0, through: rows.count - bytesPerRow, by: bytesPerRow) {
+      let row = UnsafeMutableRawBufferPointer(rebasing: rows[start..<start + bytesPerRow])
+      switch size {
+      case 1: addUp(row.bindMemory(to: UInt8.self), samples)
+      case 2: addUp(row.bindMemory(to: UInt16.self), samples)
+      case 4: addUp(row.bindMemory(to: UInt32.self), samples)
+      default: addUp(row.bindMemory(to: UInt64.self), samples)
+      }
+    }
+  }
+
+  private static func addUp<T: FixedWidthInteger>(_ row: UnsafeMutableBufferPointer<T>, _ samples: Int) {
+    for sample in 0..<samples {
+      // In a register: to read back what was just stored takes several times as long as the addition.
+      var sum: T = 0
+      for index in stride(from: sample, to: row.count, by: samples) {
+        sum &+= row[index]
+        row[index] = sum
+      }
+    }
+  }
+}
