@@ -90,7 +90,7 @@ let package = Package(
       swiftSettings: settings),
     tests("KachelBytes", []),
     tests("KachelPixels", []),
-    tests("KachelImages", ["KachelBytes", "KachelPixels"]),
+    tests("KachelImages", ["KachelEngines", "KachelBytes", "KachelPixels"]),
     tests("KachelModels", ["KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
     tests("KachelEngines", ["KachelModels", "KachelBytes", "CZip"]),
     tests("KachelSegmentation", ["KachelImages", "KachelModels", "KachelEngines", "KachelBytes", "KachelPixels"]),

@@ -100,8 +100,8 @@ extension CZIDirectory {
         .damaged, file: source.path, offset: segment.payload,
         "the directory should have \(count) entries, more than the file of \(source.count) bytes can hold")
     }
-    var parser = CZIEntryParser(source: source, capacity: count)
-    try parser.parse(count, from: start)
+    var parser = CZIEntryParser(source: source, count: count)
+    try parser.parse(from: start)
     self = try parser.directory()
   }
 }
@@ -114,21 +114,34 @@ private struct CZIEntryParser {
   static let mostDimensions = 40
 
   let source: ByteSource
+  /// How many entries the directory has.
+  let count: Int
   var subBlocks: [CZISubBlock] = []
   /// Names of dimensions and, in the same order, where every sub-block stands along them.
   var names: [UInt32] = [Self.code("C"), Self.code("Z"), Self.code("T")]
-  var columns: [[Int32]] = [[], [], []]
+  var columns: [[Int32]] = []
   var counts = ObstacleCounts()
 
-  init(source: ByteSource, capacity: Int) {
+  init(source: ByteSource, count: Int) {
     self.source = source
-    subBlocks.reserveCapacity(capacity)
+    self.count = count
+    subBlocks.reserveCapacity(count)
+    for _ in names { addColumn() }
+  }
+
+  /// Adds a column in which no sub-block so far stands anywhere. It has its final size from the start: to let it grow
+  /// takes three times its memory for a while.
+  private mutating func addColumn() {
+    var column: [Int32] = []
+    column.reserveCapacity(count)
+    column.append(contentsOf: repeatElement(CZISubBlock.missing, count: subBlocks.count))
+    columns.append(column)
   }
 
   static func code(_ name: String) -> UInt32 { name.utf8.reversed().reduce(0) { $0 << 8 | UInt32($1) } }
 
   /// Reads the directory in windows, as that of a large file has hundreds of megabytes.
-  mutating func parse(_ count: Int, from start: Int) throws(ImageError) {
+  mutating func parse(from start: Int) throws(ImageError) {
     let longest = Self.fixedSize + Self.dimensionSize * Self.mostDimensions
     let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 20, alignment: 16)
     defer { buffer.deallocate() }
@@ -231,7 +244,8 @@ private struct CZIEntryParser {
     // Formats know 11 letters; without a bound every entry of a damaged file could add a column.
     guard names.count < 32 else { throw damaged(index, offset, "adds one more to 32 kinds of dimensions") }
     names.append(name)
-    columns.append(Array(repeating: CZISubBlock.missing, count: subBlocks.count + 1))
+    addColumn()
+    columns[columns.count - 1].append(CZISubBlock.missing)
     return names.count - 1
   }
 
@@ -241,7 +255,7 @@ private struct CZIEntryParser {
   }
 
   /// Numbers the planes by their positions along all dimensions.
-  consuming func directory() throws(ImageError) -> CZIDirectory {
+  mutating func directory() throws(ImageError) -> CZIDirectory {
     let order = Array(names.indices.prefix(3)) + names.indices.dropFirst(3).sorted { names[$0] < names[$1] }
     var dimensions: [CZIDimension] = []
     var stride = 1
@@ -267,7 +281,6 @@ private struct CZIEntryParser {
       stride = product.partialValue
       dimensions.append(dimension)
     }
-    var result = CZIDirectory(subBlocks: subBlocks, dimensions: dimensions, obstacles: counts.sentences)
     for index in subBlocks.indices where subBlocks[index].factor > 0 {
       var plane = 0
       for (dimension, column) in zip(dimensions, order) where columns[column][index] != CZISubBlock.missing {
@@ -279,10 +292,10 @@ private struct CZIEntryParser {
         }
         plane += position * dimension.stride
       }
-      result.subBlocks[index].plane = plane
-      if plane < 0 { result.subBlocks[index].factor = 0 }
+      subBlocks[index].plane = plane
+      if plane < 0 { subBlocks[index].factor = 0 }
     }
-    return result
+    return CZIDirectory(subBlocks: subBlocks, dimensions: dimensions, obstacles: counts.sentences)
   }
 }
 

@@ -53,7 +53,7 @@ package final class CZIImage: ImageSource {
       axes: Set(zip("czt", dimensions).filter(\.1.exists).map(\.0)),
       furtherDimensions: dimensions.dropFirst(3).filter(\.exists).map { .init(name: $0.name, count: $0.count) },
       physicalSize: metadata.physicalSize,
-      compressions: Set(directory.subBlocks.filter(\.isLayer0).map(\.compression)).sorted()
+      compressions: Set(directory.subBlocks.lazy.filter(\.isLayer0).map(\.compression)).sorted()
         .map(CZICompression.name(of:)),
       timeStamps: attachments.timeStamps,
       attachments: attachments.entries.map { .init(name: $0.name, type: $0.type, byteCount: $0.content.count) })

@@ -7,13 +7,33 @@ package import KachelPixels
 /// in the image; the box of every 32 of them lets a search skip the others. Nothing depends on how they are arranged:
 /// tiles may overlap, leave gaps and differ in size.
 package struct CZIPaintOrder: Sendable {
-  /// The sub-blocks of one scene of one plane.
+  /// The sub-blocks of one scene of one plane. There may be as many of them as sub-blocks, so they are small: what
+  /// ends where the next one begins is not said twice.
   private struct Group {
     var plane: Int
     var scene: Int32
-    var members: Range<Int>
-    var firstBox: Int
-    var box: Region
+    var firstMember: Int32
+    var firstBox: Int32
+  }
+
+  /// What some sub-blocks cover together. The last pixels are inside, so that 32 bits hold them.
+  private struct Box {
+    var (x, y): (Int32, Int32)
+    var (lastX, lastY): (Int32, Int32)
+
+    init(_ region: Region) {
+      (x, y) = (Int32(clamping: region.x), Int32(clamping: region.y))
+      (lastX, lastY) = (Int32(clamping: region.maxX - 1), Int32(clamping: region.maxY - 1))
+    }
+
+    mutating func extend(to other: Box) {
+      (x, y) = (min(x, other.x), min(y, other.y))
+      (lastX, lastY) = (max(lastX, other.lastX), max(lastY, other.lastY))
+    }
+
+    func intersects(_ region: Region) -> Bool {
+      Int(x) < region.maxX && Int(lastX) >= region.x && Int(y) < region.maxY && Int(lastY) >= region.y
+    }
   }
 
   private static let membersPerBox = 32
@@ -21,64 +41,63 @@ package struct CZIPaintOrder: Sendable {
   /// Which groups are a scene's, ascending.
   private let groupsOfScene: [Int32: [Int32]]
   private let members: [Int32]
-  private let boxes: [Region]
+  private let boxes: [Box]
 
   /// - Parameter factor: takes the sub-blocks that are reduced by as much.
   package init(_ subBlocks: [CZISubBlock], factor: Int32 = 1) {
-    struct Key {
-      var plane: Int
-      var scene: Int32
-      var index: Int32
-      var curve: UInt64
+    // Every array has its final size from the start: to let one grow takes three times its memory for a while.
+    var members: [Int32] = []
+    members.reserveCapacity(subBlocks.reduce(0) { $0 + ($1.factor == factor ? 1 : 0) })
+    for (index, block) in subBlocks.enumerated() where block.factor == factor { members.append(Int32(index)) }
+    subBlocks.withUnsafeBufferPointer { blocks in
+      members.sort { Self.precedes(blocks[Int($0)], $0, blocks[Int($1)], $1) }
     }
-    var keys: [Key] = []
-    keys.reserveCapacity(subBlocks.count)
-    for (index, block) in subBlocks.enumerated() where block.factor == factor {
-      keys.append(
-        Key(
-          plane: block.plane, scene: block.scene, index: Int32(index), curve: Self.curvePosition(block.x, block.y)))
-    }
-    keys.sort {
-      if $0.plane != $1.plane { return $0.plane < $1.plane }
-      if $0.scene != $1.scene { return $0.scene < $1.scene }
-      return $0.curve != $1.curve ? $0.curve < $1.curve : $0.index < $1.index
-    }
-    members = keys.map(\.index)
-
-    var groups: [Group] = []
-    var boxes: [Region] = []
-    for (place, key) in keys.enumerated() {
-      let region = subBlocks[Int(key.index)].region
-      if let last = groups.last, last.plane == key.plane, last.scene == key.scene {
-        groups[groups.count - 1].members = last.members.lowerBound..<place + 1
-        groups[groups.count - 1].box = last.box.union(region)
-        if (place - last.members.lowerBound).isMultiple(of: Self.membersPerBox) {
-          boxes.append(region)
-        } else {
-          boxes[boxes.count - 1] = boxes[boxes.count - 1].union(region)
-        }
-      } else {
-        groups.append(
-          Group(
-            plane: key.plane, scene: key.scene, members: place..<place + 1, firstBox: boxes.count, box: region))
-        boxes.append(region)
+    /// Calls `body` with every sub-block and whether it begins a group, and a box.
+    func walk(_ body: (_ place: Int, CZISubBlock, _ beginsGroup: Bool, _ beginsBox: Bool) -> Void) {
+      var start = 0
+      for (place, member) in members.enumerated() {
+        let block = subBlocks[Int(member)]
+        let last = subBlocks[Int(members[max(0, place - 1)])]
+        let beginsGroup = place == 0 || block.plane != last.plane || block.scene != last.scene
+        if beginsGroup { start = place }
+        body(place, block, beginsGroup, (place - start).isMultiple(of: Self.membersPerBox))
       }
     }
-    (self.groups, self.boxes) = (groups, boxes)
+    var (groups, boxes): ([Group], [Box]) = ([], [])
+    var (groupCount, boxCount) = (0, 0)
+    walk { _, _, beginsGroup, beginsBox in
+      if beginsGroup { groupCount += 1 }
+      if beginsBox { boxCount += 1 }
+    }
+    groups.reserveCapacity(groupCount)
+    boxes.reserveCapacity(boxCount)
+    walk { place, block, beginsGroup, beginsBox in
+      if beginsGroup {
+        groups.append(
+          Group(plane: block.plane, scene: block.scene, firstMember: Int32(place), firstBox: Int32(boxes.count)))
+      }
+      let box = Box(block.region)
+      if beginsBox { boxes.append(box) } else { boxes[boxes.count - 1].extend(to: box) }
+    }
+    (self.groups, self.members, self.boxes) = (groups, members, boxes)
     groupsOfScene = Dictionary(grouping: groups.indices.map { Int32($0) }) { groups[Int($0)].scene }
   }
 
-  /// Interleaves the bits of both coordinates.
-  private static func curvePosition(_ x: Int32, _ y: Int32) -> UInt64 {
-    func spread(_ value: Int32) -> UInt64 {
-      var bits = UInt64(UInt32(bitPattern: value) ^ 0x8000_0000)
-      bits = (bits | bits << 16) & 0x0000_FFFF_0000_FFFF
-      bits = (bits | bits << 8) & 0x00FF_00FF_00FF_00FF
-      bits = (bits | bits << 4) & 0x0F0F_0F0F_0F0F_0F0F
-      bits = (bits | bits << 2) & 0x3333_3333_3333_3333
-      return (bits | bits << 1) & 0x5555_5555_5555_5555
-    }
-    return spread(x) | spread(y) << 1
+  /// The order of the list: by plane, scene, and place along the Z-shaped curve, which interleaves the bits of x and y.
+  private static func precedes(_ left: CZISubBlock, _ leftIndex: Int32, _ right: CZISubBlock, _ rightIndex: Int32)
+    -> Bool
+  {
+    if left.plane != right.plane { return left.plane < right.plane }
+    if left.scene != right.scene { return left.scene < right.scene }
+    // The coordinate that differs in the higher bit decides (Chan, 2002). A sign counts as the highest bit.
+    let (x, y) = (UInt32(bitPattern: left.x ^ right.x), UInt32(bitPattern: left.y ^ right.y))
+    if x > y, x ^ y > y { return left.x < right.x }
+    return y != 0 ? left.y < right.y : leftIndex < rightIndex
+  }
+
+  /// The places of a group's sub-blocks in the list.
+  private func members(of group: Int) -> Range<Int> {
+    Int(groups[group].firstMember)..<(group + 1 < groups.count ? Int(groups[group + 1].firstMember) : members.count)
   }
 
   /// Calls `body` with the sub-blocks that touch `region` until it returns false: scene after scene, without order
@@ -92,13 +111,13 @@ package struct CZIPaintOrder: Sendable {
       let middle = (low + high) / 2
       if groups[middle].plane < plane { low = middle + 1 } else { high = middle }
     }
-    for group in groups[low...].prefix(while: { $0.plane == plane }) {
+    for (number, group) in zip(low..., groups[low...].prefix(while: { $0.plane == plane })) {
       if let scene, group.scene != scene, group.scene != CZISubBlock.missing { continue }
-      guard group.box.intersects(region) else { continue }
-      for (box, start) in stride(
-        from: group.members.lowerBound, to: group.members.upperBound, by: Self.membersPerBox
-      ).enumerated() where boxes[group.firstBox + box].intersects(region) {
-        for member in members[start..<min(start + Self.membersPerBox, group.members.upperBound)]
+      let places = members(of: number)
+      for (box, start) in zip(
+        Int(group.firstBox)..., stride(from: places.lowerBound, to: places.upperBound, by: Self.membersPerBox)
+      ) where boxes[box].intersects(region) {
+        for member in members[start..<min(start + Self.membersPerBox, places.upperBound)]
         where subBlocks[Int(member)].region.intersects(region) {
           guard body(member) else { return }
         }
@@ -138,18 +157,22 @@ package struct CZIPaintOrder: Sendable {
   }
 
   /// The groups of a scene and those without scene, by ascending plane.
-  private func groups(of scene: Int32) -> [Group] {
+  private func groups(of scene: Int32) -> [Int32] {
     let without = scene == CZISubBlock.missing ? [] : groupsOfScene[CZISubBlock.missing] ?? []
-    return ((groupsOfScene[scene] ?? []) + without).sorted().map { groups[Int($0)] }
+    return ((groupsOfScene[scene] ?? []) + without).sorted()
   }
 
   /// The sub-blocks of a scene and those without scene, plane by plane.
-  package func members(of scene: Int32) -> [ArraySlice<Int32>] { groups(of: scene).map { members[$0.members] } }
+  package func members(of scene: Int32) -> [ArraySlice<Int32>] {
+    groups(of: scene).map { members[members(of: Int($0))] }
+  }
 
   /// The planes that have sub-blocks of a scene or without scene, ascending.
   package func planes(of scene: Int32) -> [Int] {
     var planes: [Int] = []
-    for group in groups(of: scene) where planes.last != group.plane { planes.append(group.plane) }
+    for group in groups(of: scene).map({ groups[Int($0)] }) where planes.last != group.plane {
+      planes.append(group.plane)
+    }
     return planes
   }
 
