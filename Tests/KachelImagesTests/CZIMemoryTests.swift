@@ -13,7 +13,8 @@ import Testing
   /// - Parameter isMosaic: tiles of one plane, else planes of one tile each.
   func file(_ count: Int, isMosaic: Bool, in folder: ScratchFolder) throws -> String {
     let blocks = (0..<Int32(count)).map { index in
-      let region = Region(x: isMosaic ? Int(index) % 250 * 2 : 0, y: isMosaic ? Int(index) / 250 : 0, width: 2, height: 1)
+      let region = Region(
+        x: isMosaic ? Int(index) % 250 * 2 : 0, y: isMosaic ? Int(index) / 250 : 0, width: 2, height: 1)
       return CZIFixture.SubBlock(
         region, ["C": 0, "Z": 0, "T": isMosaic ? 0 : index, "S": 0, "B": 0, "H": 0, "V": 0, "M": isMosaic ? index : 0],
         pixels: [])

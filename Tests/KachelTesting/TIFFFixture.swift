@@ -175,7 +175,8 @@ private struct Writer {
               for sample in page.isPlanar ? plane..<plane + 1 : 0..<page.samples {
                 let start = ((y * page.size.width + x) * page.samples + sample) * bytes
                 let isInside = x < page.size.width && y < page.size.height
-                let value = isInside ? page.pixels[start..<start + bytes].reversed().reduce(0) { $0 << 8 | UInt64($1) } : 9
+                let value =
+                  isInside ? page.pixels[start..<start + bytes].reversed().reduce(0) { $0 << 8 | UInt64($1) } : 9
                 block += encoded(page.hasDifferences ? value &- last[sample] : value, bytes, isBigEndian: swaps)
                 last[sample] = value
               }

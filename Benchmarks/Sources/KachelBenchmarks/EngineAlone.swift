@@ -44,13 +44,12 @@ struct EngineAlone {
   func measure(tiles: Int) async throws -> Report {
     let (network, shape, run, inputs) = (network, shape, run, inputs)
     let streams = (0..<run.engine.streams).map { EngineStream(name: "stream-\($0)") }
-    let clock = ContinuousClock()
-    let beginning = clock.now
+    let preparing = Stopwatch()
     let compiled = try await streams[0].perform {
       try network.compile(inputShape: shape, threads: run.engine.threads, streams: run.engine.streams)
     }
     for stream in streams { try await stream.prepare(compiled) }
-    let (start, processorStart) = (clock.now, Self.processorSeconds)
+    let (preparation, running) = (preparing.seconds, Stopwatch())
     let next = Counter()
     try await withThrowingTaskGroup(of: Void.self) { group in
       for stream in streams {
@@ -59,15 +58,7 @@ struct EngineAlone {
       try await group.waitForAll()
     }
     return Report(
-      tiles: tiles, preparation: (start - beginning) / .seconds(1), seconds: (clock.now - start) / .seconds(1),
-      processorSeconds: Self.processorSeconds - processorStart)
-  }
-
-  /// What all threads of this process have worked so far.
-  private static var processorSeconds: Double {
-    var time = timespec()
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
+      tiles: tiles, preparation: preparation, seconds: running.seconds, processorSeconds: running.processorSeconds)
   }
 }
 

@@ -6,25 +6,8 @@ import Kachel
 @main
 struct KachelBenchmarks: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "What Benchmarks/run needs besides Kachel itself.", subcommands: [MakeSlide.self, EngineOnly.self])
-}
-
-struct MakeSlide: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Write a large CZI mosaic out of the pixels of a small image.")
-
-  @Argument(help: "The side of the square image in pixels.") var side: Int
-  @Argument(help: "The file to write.") var output: String
-  @Option(help: "The image whose pixels are repeated: gray, 8 bit.") var from: String
-
-  func validate() throws {
-    guard (1...1 << 20).contains(side) else { throw ValidationError("a side is 1 to \(1 << 20) pixels") }
-  }
-
-  func run() throws {
-    let writer = try SlideWriter(output)
-    try writer.write(side: side, content: SlideContent(of: Image(at: from)))
-  }
+    abstract: "What Benchmarks/run and Benchmarks/formats need besides Kachel itself.",
+    subcommands: [MakeSlide.self, MakeSparseSlide.self, EngineOnly.self, ReadImage.self])
 }
 
 struct EngineOnly: AsyncParsableCommand {
@@ -40,9 +23,6 @@ struct EngineOnly: AsyncParsableCommand {
   func run() async throws {
     let run = try JSONDecoder().decode(Provenance.self, from: Data(contentsOf: URL(filePath: provenance)))
     let alone = try EngineAlone(run, image: Image(at: image), package: ModelPackage(at: model))
-    let report = try await alone.measure(tiles: min(run.tiles.count, tiles ?? .max))
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.sortedKeys]
-    print(String(decoding: try encoder.encode(report), as: UTF8.self))
+    try printJSON(try await alone.measure(tiles: min(run.tiles.count, tiles ?? .max)))
   }
 }

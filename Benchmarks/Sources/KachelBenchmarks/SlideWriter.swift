@@ -64,33 +64,46 @@ final class SlideWriter {
   private static let pixelSize = "0.5"
 
   private let file: FileHandle
+  /// Dimensions that every tile says it has, all at 0.
+  private let dimensions: [String]
   private var position = 0
+  private var lastTile = 0
+  private var entries = Bytes()
+  private var count = 0
 
-  init(_ path: String) throws {
+  init(_ path: String, dimensions: [String] = ["C"]) throws {
     guard FileManager.default.createFile(atPath: path, contents: nil), let file = FileHandle(forWritingAtPath: path)
     else { throw ValidationFailure("\(path): cannot be written") }
     self.file = file
-  }
-
-  func write(side: Int, content: SlideContent) throws {
+    self.dimensions = dimensions
     // Where directory and metadata are is written last.
     try append(Bytes.segment("ZISRAWFILE", [UInt8](repeating: 0, count: 512)))
-    let count = (side + Self.tileSide - 1) / Self.tileSide
-    var entries = Bytes()
-    for index in 0..<count * count {
-      let (x, y) = (index % count * Self.tileSide, index / count * Self.tileSide)
-      let size = Size(width: min(Self.tileSide, side - x), height: min(Self.tileSide, side - y))
-      let entry = Bytes.entry(Region(x: x, y: y, width: size.width, height: size.height), index, at: position)
-      entries.values += entry
-      try append(subBlock(entry, try content.tile(index, size)))
-    }
+  }
+
+  func add(_ pixels: [UInt8], at region: Region) throws {
+    lastTile = position
+    try append(subBlock(enter(region), pixels))
+  }
+
+  /// Adds a tile with the pixels of the last one, which are not stored again.
+  func repeatLast(at region: Region) { _ = enter(region) }
+
+  /// What the directory says of the tile that was last written.
+  private func enter(_ region: Region) -> [UInt8] {
+    let entry = Bytes.entry(region, count, at: lastTile, dimensions)
+    entries.values += entry
+    count += 1
+    return entry
+  }
+
+  func finish(_ size: Size) throws {
     let directory = position
     var head = Bytes()
-    head.integer(Int32(count * count))
+    head.integer(Int32(count))
     head.zeros(to: 128)
     try append(Bytes.segment("ZISRAWDIRECTORY", head.values + entries.values))
     let metadata = position
-    let xml = Array(Self.metadata(side: side).utf8)
+    let xml = Array(Self.metadata(size).utf8)
     head = Bytes()
     head.integer(Int32(xml.count))
     head.zeros(to: 256)
@@ -122,11 +135,12 @@ final class SlideWriter {
     position += bytes.count
   }
 
-  private static func metadata(side: Int) -> String {
+  private static func metadata(_ size: Size) -> String {
     """
     <?xml version="1.0" encoding="utf-8"?>
     <ImageDocument><Metadata>
-      <Information><Image><PixelType>Gray8</PixelType><SizeX>\(side)</SizeX><SizeY>\(side)</SizeY><SizeC>1</SizeC>
+      <Information><Image><PixelType>Gray8</PixelType><SizeX>\(size.width)</SizeX>\
+    <SizeY>\(size.height)</SizeY><SizeC>1</SizeC>
         <Dimensions><Channels><Channel Id="Channel:0" Name="DAPI"><PixelType>Gray8</PixelType></Channel></Channels>\
     </Dimensions></Image></Information>
       <Scaling><Items>
@@ -159,16 +173,15 @@ private struct Bytes {
   }
 
   /// What the directory says of a Gray8 tile whose segment stands at `position`.
-  static func entry(_ region: Region, _ index: Int, at position: Int) -> [UInt8] {
+  static func entry(_ region: Region, _ index: Int, at position: Int, _ further: [String]) -> [UInt8] {
     var bytes = Bytes(values: Array("DV".utf8))
     bytes.integer(Int32(0))
     bytes.integer(Int64(position))
     bytes.integer(Int32(0))
     bytes.integer(Int32(6))
     bytes.zeros(to: 28)
-    let dimensions = [
-      ("X", region.x, region.width), ("Y", region.y, region.height), ("C", 0, 1), ("M", index, 1),
-    ]
+    let dimensions =
+      [("X", region.x, region.width), ("Y", region.y, region.height)] + further.map { ($0, 0, 1) } + [("M", index, 1)]
     bytes.integer(Int32(dimensions.count))
     for (name, start, size) in dimensions {
       bytes.values += Array(name.utf8) + [0, 0, 0]
