@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 private import CCrypto
 
-/// SHA-256 (FIPS 180-4), by libcrypto, as lower-case hexadecimal digits.
+/// SHA-256 (FIPS 180-4), by libcrypto.
 public enum SHA256 {
+  /// As lower-case hexadecimal digits.
   public static func hex(of bytes: UnsafeRawBufferPointer) -> String {
     let digest = Digest()
     digest.update(bytes)
     return digest.hex()
   }
 
-  /// Of a file's content, which is read piece by piece.
+  /// Of a file's content, which is read piece by piece, as lower-case hexadecimal digits.
   public static func hex(ofFile path: String) throws(BytesError) -> String {
     let source = try ByteSource(path: path)
     let digest = Digest()
@@ -25,10 +26,11 @@ public enum SHA256 {
     return digest.hex()
   }
 
-  private final class Digest {
+  /// Of bytes that come piece by piece.
+  package final class Digest {
     private let context: OpaquePointer
 
-    init() {
+    package init() {
       // Fails only without memory or where libcrypto is built without SHA-256.
       guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
         preconditionFailure("libcrypto offers no SHA-256")
@@ -38,14 +40,17 @@ public enum SHA256 {
 
     deinit { EVP_MD_CTX_free(context) }
 
-    func update(_ bytes: UnsafeRawBufferPointer) {
+    package func update(_ bytes: UnsafeRawBufferPointer) {
       precondition(EVP_DigestUpdate(context, bytes.baseAddress, bytes.count) == 1)
     }
 
-    func hex() -> String {
+    /// The 32 bytes of the digest, at the end.
+    package func finish() -> [UInt8] {
       var digest = [UInt8](repeating: 0, count: 32)
       precondition(EVP_DigestFinal_ex(context, &digest, nil) == 1)
-      return digest.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+      return digest
     }
+
+    fileprivate func hex() -> String { finish().map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined() }
   }
 }

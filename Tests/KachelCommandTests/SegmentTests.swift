@@ -126,6 +126,50 @@ import Testing
     #expect(run.errors.components(separatedBy: "making smaller resolutions").count == 2)
   }
 
+  /// A CZI has the labels of the OME-Zarr, in the place of the image.
+  @Test func labelsAsCZI() async throws {
+    for output in ["a.czi", "a.ome.zarr"] {
+      let run = try await segment(
+        Inputs.slide, Inputs.czann, Inputs.small + ["-o", output, "--confidence", "c-\(output)"])
+      #expect(run.status == 0 && run.lines == [output, "c-\(output)"], "\(run.errors)")
+    }
+    #expect(try kachel.written == ["a.czi", "a.ome.zarr", "c-a.czi", "c-a.ome.zarr"])
+    let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
+    for name in ["a", "c-a"] {
+      let image = try Image(at: kachel.folder.file("\(name).czi")), description = image.description
+      let box = description.scenes[0].box
+      #expect(description.format == "CZI" && box == Region(x: -700, y: -300, width: 200, height: 150))
+      #expect(description.physicalSize.x == 0.5 && description.physicalSize.y == 0.5)
+      #expect(description.channels.map(\.name) == [name == "a" ? "Nuclei" : "confidence"])
+      try image.read(Region(box.size), of: PlaneIndex(), into: pixels)
+      #expect(try Array(pixels.bytes) == stored(kachel.folder.file("\(name).ome.zarr")).bytes)
+    }
+  }
+
+  @Test func scenesAsCZI() async throws {
+    let image = try Inputs.manyDimensions(in: kachel.files)
+    let options = ["--channel", "0", "--dimension", "H=0", "--region", "5,4,30,20"]
+    for output in ["labels.czi", "labels"] {
+      let run = try await segment(image, Inputs.quick, options + ["-o", output])
+      #expect(run.status == 0, "\(run.errors)")
+    }
+    let labels = try Image(at: kachel.folder.file("labels.czi")), zarr = try Image(at: kachel.folder.file("labels"))
+    #expect(labels.description.scenes.map(\.box).map { [$0.x, $0.y] } == [[5, 4], [205, 4]])
+    #expect(labels.description.times == 3 && labels.description.depth == 2)
+    let found = PixelBuffer(width: 0, height: 0, type: .uint8),
+      expected = PixelBuffer(width: 0, height: 0, type: .uint8)
+    for scene in 0..<2 {
+      for time in 0..<3 {
+        for z in 0..<2 {
+          let plane = PlaneIndex(scene: scene, z: z, time: time), region = Region(x: 0, y: 0, width: 30, height: 20)
+          try labels.read(region, of: plane, into: found)
+          try zarr.read(region, of: plane, into: expected)
+          #expect(found.bytes.elementsEqual(expected.bytes), "\(plane)")
+        }
+      }
+    }
+  }
+
   @Test func regressionsGiveValues() async throws {
     let picture = try Inputs.picture(in: kachel.files)
     let run = try await segment(picture, Inputs.regression)
@@ -133,6 +177,11 @@ import Testing
     #expect(run.lines == ["picture-60x40.values.ome.zarr"])
     let values = try stored(kachel.folder.file("picture-60x40.values.ome.zarr"))
     #expect(values.type == .float32 && values.shape.suffix(2) == [40, 60])
+    #expect(try await segment(picture, Inputs.regression, ["-o", "values.czi"]).status == 0)
+    let same = PixelBuffer(width: 0, height: 0, type: .float32)
+    try Image(at: kachel.folder.file("values.czi")).read(
+      Region(x: 0, y: 0, width: 60, height: 40), of: PlaneIndex(), into: same)
+    #expect(same.type == .float32 && Array(same.bytes) == values.bytes)
   }
 
   @Test(arguments: [(1, 1), (3, 5)]) func tinyPictures(_ width: Int, _ height: Int) async throws {
@@ -154,8 +203,8 @@ import Testing
   }
 
   /// The figure that the example comes with, and the program that computes it.
-  @Test func exampleAgreesWithTruth() async throws {
-    let run = try await segment(Inputs.slide, Inputs.czann, ["--quiet"])
+  @Test(arguments: ["out.ome.zarr", "out.czi"]) func exampleAgreesWithTruth(output: String) async throws {
+    let run = try await segment(Inputs.slide, Inputs.czann, ["--quiet", "-o", output])
     #expect(run.status == 0)
     let compare = ["compare", run.lines[0], try Inputs.truth]
     let comparison = try await kachel.run(compare)

@@ -97,6 +97,19 @@ import Testing
     #expect(try kachel.leftTemporary.isEmpty)
   }
 
+  /// The tiles do not fit, or they do and what goes around them does not.
+  @Test(arguments: [(Inputs.large, "its tiles cannot be written"), (Inputs.small, "out.czi: cannot be written")])
+  func fullDiskForOneFile(options: [String], words: String) async throws {
+    let run = try await kachel.run(
+      shell: #"trap "" XFSZ; ulimit -f 4; exec "$kachel" "$@""#,
+      ["segment", Inputs.slide, "-m", Inputs.czann, "-o", "out.czi", "--quiet"] + options)
+    #expect(run.status == 73, "\(run.errors)")
+    #expect(run.errors.contains("/out.czi: ") || run.errors.contains("kachel: out.czi: "), "\(run.errors)")
+    #expect(run.errors.contains(words) && run.errors.contains(": File too large"), "\(run.errors)")
+    #expect(try kachel.written.isEmpty)
+    #expect(try kachel.leftTemporary.isEmpty)
+  }
+
   @Test(arguments: [SIGINT, SIGTERM]) func stopped(_ signal: Int32) async throws {
     let options = ["-o", "out.ome.zarr", "--preview", "p.png", "--confidence", "c.ome.zarr"]
     let run = try await kachel.run(["segment", Inputs.slide, "-m", Inputs.czmodel] + options) { process, errors in

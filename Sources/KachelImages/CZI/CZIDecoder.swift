@@ -180,16 +180,11 @@ package struct CZIDecoder: Sendable {
       throw damaged(
         payload.lowerBound, "the Zstd frame says \(found), but the sub-block has \(count) bytes of pixels")
     }
-    func decompress(into output: UnsafeMutableRawBufferPointer) throws(ImageError) {
-      let problem = encoded.withUnsafeBytes { Zstandard.decompress(.init(rebasing: $0[header...]), into: output) }
-      if let problem { throw damaged(payload.lowerBound, problem) }
-    }
     return try [UInt8](count: count) { (output) throws(ImageError) in
-      guard isPacked else { return try decompress(into: output) }
-      let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 64)
-      defer { packed.deallocate() }
-      try decompress(into: packed)
-      HiLo.unpack(UnsafeRawBufferPointer(packed), into: output)
+      let problem = encoded.withUnsafeBytes {
+        CZIZstandard.decompress(.init(rebasing: $0[header...]), isPacked: isPacked, into: output)
+      }
+      if let problem { throw damaged(payload.lowerBound, problem) }
     }
   }
 

@@ -22,7 +22,7 @@ public final class PNGWriter: @unchecked Sendable {
   public private(set) var rowsWritten = 0
   private let output: PendingOutput
   private let isCommitting: Bool
-  private let file: BufferedFile
+  private let file: PNGStream
   private let encoder: OpaquePointer
 
   /// - Parameters:
@@ -48,7 +48,7 @@ public final class PNGWriter: @unchecked Sendable {
     texts: [(keyword: String, text: String)] = [], pixelSize: ImageDescription.PhysicalSize = .init()
   ) throws(ImageError) {
     let colorType = try Self.colorType(layout, pixelType, size, file: output.path)
-    let file = try BufferedFile(creating: output)
+    let file = try PNGStream(creating: output)
     guard let encoder = spng_ctx_new(Int32(SPNG_CTX_ENCODER.rawValue)) else {
       throw ImageError(.cannotWrite, file: output.path, "no memory to write PNG")
     }
@@ -63,7 +63,7 @@ public final class PNGWriter: @unchecked Sendable {
         encoder,
         { _, user, bytes, length in
           guard let user else { return SPNG_IO_ERROR.rawValue }
-          return Unmanaged<BufferedFile>.fromOpaque(user).takeUnretainedValue()
+          return Unmanaged<PNGStream>.fromOpaque(user).takeUnretainedValue()
             .append(.init(start: bytes, count: length))
         }, Unmanaged.passUnretained(file).toOpaque()))
     try file.check(spng_set_ihdr(encoder, &header))
@@ -160,68 +160,28 @@ public final class PNGWriter: @unchecked Sendable {
   }
 }
 
-/// A file that is written from start to end in large pieces.
-private final class BufferedFile {
+/// What libspng writes into: it passes on no errors but codes.
+private final class PNGStream {
   private let path: String
-  private var descriptor: Int32
-  private var buffer: [UInt8] = []
-  private var failure: String?
+  private let file: OutputFile
+  private var failure: ImageError?
 
   init(creating output: PendingOutput) throws(ImageError) {
     path = output.path
-    descriptor = open(output.temporaryPath, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else {
-      throw ImageError(.cannotWrite, file: path, "cannot be created: \(String(cString: strerror(errno)))")
-    }
-    buffer.reserveCapacity(1 << 18)
-  }
-
-  deinit { if descriptor >= 0 { _ = Self.closeDescriptor(descriptor) } }
-
-  private static func closeDescriptor(_ descriptor: Int32) -> Int32 {
-    #if canImport(Glibc)
-      Glibc.close(descriptor)
-    #else
-      Darwin.close(descriptor)
-    #endif
+    file = try OutputFile(creating: output)
   }
 
   /// Returns 0 or libspng's code for a failure.
   func append(_ bytes: UnsafeRawBufferPointer) -> Int32 {
-    buffer.append(contentsOf: bytes)
-    return buffer.count < 1 << 17 || flush() ? 0 : SPNG_IO_ERROR.rawValue
-  }
-
-  private func flush() -> Bool {
-    guard failure == nil else { return false }
-    failure = buffer.withUnsafeBytes { bytes in
-      var done = 0
-      while done < bytes.count {
-        let written = write(descriptor, bytes.baseAddress! + done, bytes.count - done)
-        if written < 0 && errno == EINTR { continue }
-        guard written > 0 else { return String(cString: strerror(errno)) }
-        done += written
-      }
-      return nil
-    }
-    buffer.removeAll(keepingCapacity: true)
-    return failure == nil
+    guard failure == nil else { return SPNG_IO_ERROR.rawValue }
+    do throws(ImageError) { try file.append(bytes) } catch { failure = error }
+    return failure == nil ? 0 : SPNG_IO_ERROR.rawValue
   }
 
   func check(_ code: Int32) throws(ImageError) {
     guard code != 0 else { return }
-    throw ImageError(.cannotWrite, file: path, "cannot be written: \(failure ?? String(cString: spng_strerror(code)))")
+    throw failure ?? ImageError(.cannotWrite, file: path, "cannot be written: \(String(cString: spng_strerror(code)))")
   }
 
-  /// Writes what is left and reports what the system could not write.
-  func close() throws(ImageError) {
-    guard descriptor >= 0 else { return }
-    var isWritten = flush()
-    if Self.closeDescriptor(descriptor) != 0, failure == nil {
-      failure = String(cString: strerror(errno))
-      isWritten = false
-    }
-    descriptor = -1
-    if !isWritten { try check(SPNG_IO_ERROR.rawValue) }
-  }
+  func close() throws(ImageError) { try file.close() }
 }

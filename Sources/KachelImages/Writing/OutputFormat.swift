@@ -5,6 +5,8 @@ import KachelBytes
 public enum OutputFormat: Sendable, Hashable {
   /// A folder in the layout of OME-Zarr.
   case omeZarr
+  /// One file as ZEN has it.
+  case czi
   /// A file of one plane.
   case png
 
@@ -16,6 +18,8 @@ public enum OutputFormat: Sendable, Hashable {
     // What is no name at all, as `..`, has no extension either.
     if file.hasSuffix(".zarr") || !file.drop(while: { $0 == "." }).contains(".") {
       self = .omeZarr
+    } else if file.hasSuffix(".czi") {
+      self = .czi
     } else if file.hasSuffix(".png") {
       self = .png
     } else {
@@ -32,7 +36,7 @@ public enum OutputFormat: Sendable, Hashable {
   }
 
   /// The extensions in words.
-  public static let list = ".ome.zarr and .png"
+  public static let list = ".ome.zarr, .czi and .png"
 
   /// Whether an output of this format is a folder.
   public var isFolder: Bool { self == .omeZarr }
@@ -40,6 +44,7 @@ public enum OutputFormat: Sendable, Hashable {
   var sampleStorage: SampleStorage {
     switch self {
     case .omeZarr: .planes
+    case .czi: .bgr
     case .png: .rgb
     }
   }
@@ -47,6 +52,7 @@ public enum OutputFormat: Sendable, Hashable {
   func container(for image: OutputImage, at output: PendingOutput) throws(ImageError) -> any ImageContainer {
     switch self {
     case .omeZarr: try OMEZarrContainer(image, folder: output.temporaryPath)
+    case .czi: try CZIContainer(image, output: output)
     case .png: try PNGContainer(image, at: output)
     }
   }

@@ -46,6 +46,11 @@ final class ScenePyramid {
     }
   }
 
+  /// The pixels of the next level that stand for any of a region.
+  static func halved(_ region: Region) -> Region {
+    Region(x: region.x / 2..<(region.maxX + 1) / 2, y: region.y / 2..<(region.maxY + 1) / 2)
+  }
+
   private func halve(_ level: TiledPlanes, into next: TiledPlanes) throws {
     let source = PixelBuffer(width: 0, height: 0, type: level.shape.type)
     let target = PixelBuffer(width: 0, height: 0, type: level.shape.type)
@@ -53,10 +58,7 @@ final class ScenePyramid {
       // The tiles of the next level above which this level holds anything, each once.
       var done: Set<TileIndex> = []
       for stored in level.storedTiles(of: plane) {
-        let place = level.region(of: stored)
-        let below = Region(
-          x: place.x / 2..<(place.maxX + 1) / 2, y: place.y / 2..<(place.maxY + 1) / 2)
-        for tile in next.tiles(of: plane, in: below) where done.insert(tile).inserted {
+        for tile in next.tiles(of: plane, in: Self.halved(level.region(of: stored))) where done.insert(tile).inserted {
           try Task.checkCancellation()
           let region = next.region(of: tile)
           let above = Region(x: region.x * 2, y: region.y * 2, width: region.width * 2, height: region.height * 2)

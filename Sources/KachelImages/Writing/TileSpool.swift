@@ -11,6 +11,7 @@ import KachelPixels
 /// A temporary file of encoded tiles, for formats whose files can only be written from start to end. It has no name, so
 /// that it vanishes with the process however that ends.
 final class TileSpool {
+  /// What the output is called in errors.
   private let output: String
   private let descriptor: Int32
   private(set) var count = 0
@@ -31,15 +32,9 @@ final class TileSpool {
   /// Adds bytes at the end and returns where they stand.
   func append(_ bytes: UnsafeRawBufferPointer) throws(ImageError) -> Int {
     let start = count
-    var done = 0
-    while done < bytes.count {
-      let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(start + done))
-      if written < 0 && errno == EINTR { continue }
-      guard written > 0 else {
-        throw ImageError(
-          .cannotWrite, file: output, "its tiles cannot be written: \(String(cString: strerror(errno)))")
-      }
-      done += written
+    let code = FileDescriptor.write(bytes, to: descriptor, at: start)
+    guard code == 0 else {
+      throw ImageError(.cannotWrite, file: output, "its tiles cannot be written: \(String(cString: strerror(code)))")
     }
     count += bytes.count
     return start
