@@ -98,14 +98,10 @@ final class CZIContainer: ImageContainer {
     guard let levels = finished[scene]?.pyramid.levels.prefix(tiles[scene].count) else {
       throw ImageError(.cannotWrite, file: output.path, "scene \(image.scenes[scene].index) was not finished")
     }
-    let full = levels[0], planes = 0..<image.planes
+    let full = levels[0]
     // A tile's number is the same in all planes.
-    let mosaic = Set(
-      planes.flatMap { mosaicTiles(of: $0, full) }.map { TileIndex(plane: 0, row: $0.row, column: $0.column) }
-    )
-    .sorted()
-    let numbers = Dictionary(uniqueKeysWithValues: mosaic.enumerated().map { ($1, $0) })
-    for plane in planes {
+    let numbers = numbers(of: full)
+    for plane in 0..<image.planes {
       var written = mosaicTiles(of: plane, full)
       for (level, pixels) in levels.enumerated() {
         if level > 0 {
@@ -117,12 +113,21 @@ final class CZIContainer: ImageContainer {
         }
         for index in written {
           try Task.checkCancellation()
-          let number = level == 0 ? numbers[TileIndex(plane: 0, row: index.row, column: index.column)] : nil
+          let number = level == 0 ? numbers[index.inFirstPlane] : nil
           try write(index, of: scene, level: level, pixels, number: number, to: file)
         }
       }
     }
-    return mosaic.count
+    return numbers.count
+  }
+
+  /// Numbers the tiles that any plane has at full resolution, in reading order.
+  private func numbers(of full: TiledPlanes) -> [TileIndex: Int] {
+    var mosaic: Set<TileIndex> = []
+    for plane in 0..<image.planes {
+      for tile in mosaicTiles(of: plane, full) { mosaic.insert(tile.inFirstPlane) }
+    }
+    return Dictionary(uniqueKeysWithValues: mosaic.sorted().enumerated().map { ($1, $0) })
   }
 
   /// The tiles of a plane at full resolution that are written, in reading order.
@@ -180,4 +185,8 @@ final class CZIContainer: ImageContainer {
     if let number { positions.append(("M", number)) }
     return positions
   }
+}
+
+extension TileIndex {
+  fileprivate var inFirstPlane: TileIndex { TileIndex(plane: 0, row: row, column: column) }
 }

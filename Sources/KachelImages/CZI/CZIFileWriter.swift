@@ -58,9 +58,13 @@ final class CZIFileWriter {
     head = CZIBytes()
     head.integer(entryCount)
     let directory = try append("ZISRAWDIRECTORY", head: head, headSize: 128, entries.bytes)
+    // A list of no attachments, without which OpenSlide reads no file.
+    head = CZIBytes()
+    head.integer(Int32(0))
+    let attachments = try append("ZISRAWATTDIR", head: head, headSize: 256)
     let header = Self.header(
       isPending: false, identifier: Self.identifier(of: digest.finish()), directory: directory,
-      metadata: metadataPosition)
+      metadata: metadataPosition, attachments: attachments)
     try file.overwrite(header.bytes, at: CZISegment.headerSize)
     try file.close()
   }
@@ -92,7 +96,8 @@ final class CZIFileWriter {
 
   /// The start of the payload of ZISRAWFILE.
   private static func header(
-    isPending: Bool, identifier: [UInt8] = [UInt8](repeating: 0, count: 16), directory: Int = 0, metadata: Int = 0
+    isPending: Bool, identifier: [UInt8] = [UInt8](repeating: 0, count: 16), directory: Int = 0, metadata: Int = 0,
+    attachments: Int = 0
   ) -> CZIBytes {
     var bytes = CZIBytes()
     bytes.integer(Int32(1))  // the major version
@@ -104,7 +109,7 @@ final class CZIFileWriter {
     bytes.integer(Int64(directory))
     bytes.integer(Int64(metadata))
     bytes.integer(Int32(isPending ? 1 : 0))
-    bytes.integer(Int64(0))  // where attachments are
+    bytes.integer(Int64(attachments))
     return bytes
   }
 
