@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stores what czifile reads from a CZI as NumPy files SCENE-LEVEL.npy with the axes t, c, z, y, x.
+"""Stores what czifile reads from a CZI as NumPy files SCENE-LEVEL.npy with the axes t, c, z, y, x, sample.
 
     read_czifile.py FILE FOLDER
 """
@@ -12,8 +12,8 @@ import numpy
 with czifile.CziFile(sys.argv[1]) as file:
     for scene, image in file.scenes.items():
         for level, resolution in enumerate(image.levels):
-            pixels = resolution.asarray()
-            names = list(resolution.sizes)
-            pixels = pixels.transpose([names.index(name) for name in "TCZYX" if name in names])
-            shape = [resolution.sizes.get(name, 1) for name in "TCZYX"]
-            numpy.save(f"{sys.argv[2]}/{scene}-{level}.npy", pixels.reshape(shape))
+            # It calls samples S.
+            sizes, pixels = resolution.sizes, resolution.asarray()
+            names = list(sizes)
+            pixels = pixels.transpose([names.index(name) for name in "TCZYXS" if name in names])
+            numpy.save(f"{sys.argv[2]}/{scene}-{level}.npy", pixels.reshape([sizes.get(name, 1) for name in "TCZYXS"]))
