@@ -40,13 +40,14 @@ let package = Package(
     systemLibrary("CBlosc", pkgConfig: "blosc", apt: "libblosc-dev", brew: "c-blosc"),
     systemLibrary("CLZ4", pkgConfig: "liblz4", apt: "liblz4-dev", brew: "lz4"),
     systemLibrary("CZlib", pkgConfig: "zlib", apt: "zlib1g-dev", brew: "zlib"),
+    systemLibrary("CDeflate", pkgConfig: "libdeflate", apt: "libdeflate-dev", brew: "libdeflate"),
     systemLibrary("CZip", pkgConfig: "libzip", apt: "libzip-dev", brew: "libzip"),
     systemLibrary("CSpng", pkgConfig: "spng", apt: "libspng-dev", brew: "libspng"),
     systemLibrary("CTIFF", pkgConfig: "libtiff-4", apt: "libtiff-dev", brew: "libtiff"),
     systemLibrary("CTurboJPEG", pkgConfig: "libturbojpeg", apt: "libturbojpeg0-dev", brew: "jpeg-turbo"),
     systemLibrary("CCrypto", pkgConfig: "libcrypto", apt: "libssl-dev", brew: "openssl@3"),
 
-    .target(name: "KachelBytes", dependencies: ["CZstd", "CZip", "CCrypto"], swiftSettings: settings),
+    .target(name: "KachelBytes", dependencies: ["CZstd", "CDeflate", "CZip", "CCrypto"], swiftSettings: settings),
     .target(name: "KachelPixels", swiftSettings: pixelSettings),
     // Not by pkg-config: SwiftPM warns of the macros in libjxr.pc with every build.
     .target(
