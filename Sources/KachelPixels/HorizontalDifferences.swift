@@ -3,6 +3,31 @@
 /// Rows in which each sample is stored as its difference from the same sample of the pixel before it, modulo the
 /// sample's range: TIFF's predictor 2 (TIFF 6.0, section 14).
 public enum HorizontalDifferences {
+  /// Turns samples into differences.
+  ///
+  /// - Parameters:
+  ///   - rows: whole rows of integers in the machine's byte order.
+  ///   - output: as many bytes.
+  ///   - samples: interleaved samples of a pixel.
+  ///   - size: bytes of a sample: 1, 2, 4 or 8.
+  public static func take(
+    of rows: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, bytesPerRow: Int, samples: Int,
+    size: Int
+  ) {
+    precondition(bytesPerRow > 0 && samples > 0 && bytesPerRow.isMultiple(of: samples * size))
+    precondition(output.count == rows.count)
+    for start in stride(from: 0, through: rows.count - bytesPerRow, by: bytesPerRow) {
+      let row = UnsafeRawBufferPointer(rebasing: rows[start..<start + bytesPerRow])
+      let target = UnsafeMutableRawBufferPointer(rebasing: output[start..<start + bytesPerRow])
+      switch size {
+      case 1: subtract(row.bindMemory(to: UInt8.self), target.bindMemory(to: UInt8.self), samples)
+      case 2: subtract(row.bindMemory(to: UInt16.self), target.bindMemory(to: UInt16.self), samples)
+      case 4: subtract(row.bindMemory(to: UInt32.self), target.bindMemory(to: UInt32.self), samples)
+      default: subtract(row.bindMemory(to: UInt64.self), target.bindMemory(to: UInt64.self), samples)
+      }
+    }
+  }
+
   /// Turns differences into samples.
   ///
   /// - Parameters:
@@ -20,6 +45,13 @@ public enum HorizontalDifferences {
       default: addUp(row.bindMemory(to: UInt64.self), samples)
       }
     }
+  }
+
+  private static func subtract<T: FixedWidthInteger>(
+    _ row: UnsafeBufferPointer<T>, _ output: UnsafeMutableBufferPointer<T>, _ samples: Int
+  ) {
+    for index in 0..<samples { output[index] = row[index] }
+    for index in samples..<row.count { output[index] = row[index] &- row[index - samples] }
   }
 
   private static func addUp<T: FixedWidthInteger>(_ row: UnsafeMutableBufferPointer<T>, _ samples: Int) {
