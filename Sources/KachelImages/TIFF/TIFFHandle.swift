@@ -50,40 +50,26 @@ final class TIFFHandle: @unchecked Sendable {
 
   init(_ source: ByteSource) throws(ImageError) {
     let stream = TIFFStream(source)
-    guard let options = TIFFOpenOptionsAlloc() else {
-      throw ImageError(.damaged, file: source.path, "there is no memory to read TIFF")
+    let tiff = stream.openTIFF(mostBytes: Self.mostBytes + 1 << 20) { options, user in
+      // Reading, without memory map, first page not opened, strips as they are, tables read entry by entry.
+      TIFFClientOpenExt(
+        source.path, "rmhcO", user,
+        { user, bytes, count in
+          guard let user, let bytes else { return -1 }
+          return tmsize_t(Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().read(into: bytes, Int(count)))
+        },
+        { _, _, _ in -1 },
+        { user, offset, origin in
+          guard let user else { return .max }
+          return Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().seek(offset, origin)
+        },
+        { _ in 0 },
+        { user in
+          guard let user else { return 0 }
+          return toff_t(Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().source.count)
+        },
+        { _, _, _ in 0 }, { _, _, _ in }, options)
     }
-    defer { TIFFOpenOptionsFree(options) }
-    // The handle does not keep the stream alive; this object owns both.
-    let user = Unmanaged.passUnretained(stream).toOpaque()
-    TIFFOpenOptionsSetMaxSingleMemAlloc(options, tmsize_t(Self.mostBytes) + 1 << 20)
-    TIFFOpenOptionsSetErrorHandlerExtR(
-      options,
-      { _, user, _, format, arguments in
-        if let user, let format {
-          Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().note(format, arguments)
-        }
-        return 1
-      }, user)
-    TIFFOpenOptionsSetWarningHandlerExtR(options, { _, _, _, _, _ in 1 }, nil)
-    // Reading, without memory map, first page not opened, strips as they are, tables read entry by entry.
-    let tiff = TIFFClientOpenExt(
-      source.path, "rmhcO", user,
-      { user, bytes, count in
-        guard let user, let bytes else { return -1 }
-        return tmsize_t(Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().read(into: bytes, Int(count)))
-      },
-      { _, _, _ in -1 },
-      { user, offset, origin in
-        guard let user else { return .max }
-        return Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().seek(offset, origin)
-      },
-      { _ in 0 },
-      { user in
-        guard let user else { return 0 }
-        return toff_t(Unmanaged<TIFFStream>.fromOpaque(user).takeUnretainedValue().source.count)
-      },
-      { _, _, _ in 0 }, { _, _, _ in }, options)
     guard let tiff else {
       throw ImageError(.damaged, file: source.path, "TIFF: \(stream.takeProblem() ?? "the header is damaged")")
     }
@@ -157,11 +143,10 @@ final class TIFFHandle: @unchecked Sendable {
   }
 }
 
-/// What libtiff reads from, and what it last complained of.
-private final class TIFFStream {
+/// The file that libtiff reads from.
+private final class TIFFStream: TIFFClient {
   let source: ByteSource
   private var position: UInt64 = 0
-  private var problem: String?
 
   init(_ source: ByteSource) { self.source = source }
 
@@ -171,7 +156,7 @@ private final class TIFFStream {
     do throws(BytesError) {
       try source.read(at: Int(position), into: .init(start: bytes, count: available))
     } catch {
-      problem = error.reason
+      note(error.reason)
       return -1
     }
     position += UInt64(available)
@@ -186,18 +171,5 @@ private final class TIFFStream {
     default: position = offset
     }
     return position
-  }
-
-  /// Keeps the first complaint, which is nearest to the cause.
-  func note(_ format: UnsafePointer<CChar>, _ arguments: CVaListPointer?) {
-    guard problem == nil, let arguments else { return }
-    var text = [CChar](repeating: 0, count: 500)
-    vsnprintf(&text, text.count, format, arguments)
-    problem = String(decoding: text.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-  }
-
-  func takeProblem() -> String? {
-    defer { problem = nil }
-    return problem
   }
 }
