@@ -122,7 +122,8 @@ public final class ImageWriter {
       .init(
         planes: image.planes * (isPlanar ? image.layout.samples : 1), size: size,
         tile: Size(width: 1024, height: 1024), samples: isPlanar ? 1 : image.layout.samples, type: image.pixelType,
-        edge: .cropped), store: SpooledTiles(in: spool, codec: ZstandardTiles(file: output.path)), cacheBytes: cacheBytes)
+        edge: .cropped), store: SpooledTiles(in: spool, codec: ZstandardTiles(file: output.path)),
+      cacheBytes: cacheBytes)
   }
 }
 

@@ -22,7 +22,7 @@ final class TileSpool {
     let path = output.temporaryPath + ".tiles"
     descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw ImageError(.cannotWrite, file: self.output, "cannot be created: \(String(cString: strerror(errno)))")
+      throw ImageError(.cannotWrite, file: output.path, "cannot be created: \(String(cString: strerror(errno)))")
     }
     unlink(path)
   }
@@ -79,6 +79,9 @@ final class SpooledTiles: TileStore {
     self.spool = spool
     self.codec = codec
   }
+
+  /// How many tiles are stored.
+  var count: Int { places.count }
 
   /// The encoded bytes of all tiles together.
   var byteCount: Int { places.values.reduce(0) { $0 + $1.count } }

@@ -22,10 +22,16 @@ final class TiledPlanes {
     var samples = 1
     var type: PixelType
     var edge: Edge
+
+    /// How many tiles a plane has on either axis.
+    var grid: Size {
+      Size(width: (size.width + tile.width - 1) / tile.width, height: (size.height + tile.height - 1) / tile.height)
+    }
   }
 
   let shape: Shape
   var size: Size { shape.size }
+  var grid: Size { shape.grid }
   let store: any TileStore
   private let cacheBytes: Int
   private var waiting: [TileIndex: WaitingTile] = [:]
@@ -102,13 +108,6 @@ final class TiledPlanes {
   var storedPlanes: [Int] { stored.keys.sorted() }
 
   func isStored(_ index: TileIndex) -> Bool { stored[index.plane]?.contains(index) == true }
-
-  /// How many tiles a plane has on either axis.
-  var grid: Size {
-    Size(
-      width: (size.width + shape.tile.width - 1) / shape.tile.width,
-      height: (size.height + shape.tile.height - 1) / shape.tile.height)
-  }
 
   /// A tile's part of the plane.
   func region(of index: TileIndex) -> Region {
