@@ -7,11 +7,12 @@ struct Segment: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Run a model over an image and write labels.",
     discussion: """
-      Writes an OME-Zarr with one label per class (1, 2, ... as the package numbers them; 0 is no data), or with the \
-      values of a regression. Every scene, time point and z plane is segmented unless you choose.
+      Writes an image with one label per class (1, 2, ... as the package numbers them; 0 is no data), or with the \
+      values of a regression. Its format follows from its name: \(OutputFormat.list). Every scene, time point and z \
+      plane is segmented unless you choose.
 
         kachel segment slide.czi --model nuclei.czmodel
-        kachel segment slide.czi -m nuclei.czann -o out.ome.zarr --preview out.png
+        kachel segment slide.czi -m nuclei.czann -o out.ome.tiff --preview out.png
         kachel segment plate.czi -m m.czann --scene 1 --time 0-3 --z 5 --channel DAPI
         kachel segment plate/ -m m.czann -o results --format ome.zarr
         kachel segment slide.czi -m m.czann --region 1000,500,2048,2048 --memory 2G

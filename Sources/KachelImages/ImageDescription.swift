@@ -112,13 +112,13 @@ public struct ImageDescription: Sendable, Hashable {
     /// The level of a format that says no more than its size: a whole number where the sizes are those of one, rounded up
     /// or down.
     init(size: Size, reducedFrom full: Size) {
-      let ratio = Double(full.width) / Double(size.width)
-      let whole = max(1, Int(ratio.rounded()))
+      let (across, down) = (Double(full.width) / Double(size.width), Double(full.height) / Double(size.height))
+      // The shorter side may be a single pixel in both.
+      let whole = max(1, Int((full.width >= full.height ? across : down).rounded()))
       let isWhole = [(full.width, size.width), (full.height, size.height)].allSatisfy {
         $0.0 / whole == $0.1 || ($0.0 + whole - 1) / whole == $0.1
       }
-      self.init(
-        size: size, downsampling: isWhole ? Double(whole) : (ratio + Double(full.height) / Double(size.height)) / 2)
+      self.init(size: size, downsampling: isWhole ? Double(whole) : (across + down) / 2)
     }
   }
 

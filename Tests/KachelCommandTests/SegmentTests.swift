@@ -74,6 +74,58 @@ import Testing
     #expect(confidence.type == .uint8 && confidence.bytes.allSatisfy { $0 >= 127 })
   }
 
+  /// The format follows from the name, and does not change the pixels.
+  @Test func outputsAsTIFF() async throws {
+    for name in ["a.ome.zarr", "a.ome.tiff"] {
+      let options = ["-o", name, "--confidence", "c" + name, "--overwrite", "--preview", name + ".png"]
+      let run = try await segment(Inputs.slide, Inputs.czann, Inputs.large + options)
+      #expect(run.status == 0, "\(run.errors)")
+      #expect(run.lines == [name, "c" + name, name + ".png"])
+    }
+    let (x, y) = (900 - 1000, 300 - 500)
+    for name in ["a.ome", "ca.ome"] {
+      let zarr = try stored(kachel.folder.file(name + ".zarr")),
+        tiff = try Image(at: kachel.folder.file(name + ".tiff"))
+      let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
+      #expect(tiff.description.scenes.map(\.box) == [Region(x: x, y: y, width: 512, height: 512)])
+      #expect(tiff.description.physicalSize == .init(x: 0.5, y: 0.5))
+      try tiff.read(Region(tiff.description.scenes[0].size), of: PlaneIndex(), into: pixels)
+      #expect(pixels.type == zarr.type && Array(pixels.bytes) == zarr.bytes)
+    }
+    #expect(
+      try Data(contentsOf: URL(filePath: kachel.folder.file("a.ome.tiff.png")))
+        == Data(contentsOf: URL(filePath: kachel.folder.file("a.ome.zarr.png"))))
+    // The XML has the names of the labels and where they come from.
+    let file = try Data(contentsOf: URL(filePath: kachel.folder.file("a.ome.tiff")))
+    for words in [
+      #"<M K="2">Nucleus</M>"#, #"<M K="2">#00FF00</M>"#, #"<CommentAnnotation ID="Annotation:2" Namespace="kachel">"#,
+      #""region":[900,300,512,512]"#,
+    ] { #expect(file.range(of: Data(words.utf8)) != nil, "\(words)") }
+  }
+
+  @Test func everyPlaneAsTIFF() async throws {
+    let image = try Inputs.manyDimensions(in: kachel.files)
+    for name in ["a", "a.tif"] {
+      let run = try await segment(image, Inputs.quick, ["--channel", "0", "--dimension", "H=0", "-o", name])
+      #expect(run.status == 0, "\(run.errors)")
+    }
+    let zarr = try Image(at: kachel.folder.file("a")), tiff = try Image(at: kachel.folder.file("a.tif"))
+    #expect(tiff.description.scenes.map(\.box.x) == [0, 200] && tiff.description.format == "OME-TIFF")
+    #expect(tiff.description.times == 3 && tiff.description.depth == 2)
+    let (a, b) = (PixelBuffer(width: 0, height: 0, type: .uint8), PixelBuffer(width: 0, height: 0, type: .uint8))
+    for (scene, width) in [(0, 40), (1, 50)] {
+      let region = Region(x: 0, y: 0, width: width, height: 30)
+      for plane in 0..<6 {
+        let place = PlaneIndex(scene: scene, z: plane % 2, time: plane / 2)
+        try zarr.read(region, of: place, into: a)
+        try tiff.read(region, of: place, into: b)
+        #expect(Array(a.bytes) == Array(b.bytes))
+      }
+    }
+    let again = try await segment(image, Inputs.quick, ["--channel", "0", "--dimension", "H=0", "-o", "a.tif"])
+    #expect(again.status == 73 && again.errors.contains("exists already"))
+  }
+
   @Test func weakPixelsBecomeZero() async throws {
     let options = Inputs.small + ["--confidence", "c"]
     let all = try await segment(Inputs.slide, Inputs.czann, options + ["-o", "all"])

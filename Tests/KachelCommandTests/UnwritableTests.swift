@@ -49,7 +49,7 @@ import Testing
     for options in [["-o", "labels.txt"], ["--confidence", "c.jpg"]] {
       let run = try await segment(options)
       #expect(run.status == 64)
-      #expect(run.errors.contains("no format has this extension; images are written as .ome.zarr"), "\(run.errors)")
+      #expect(run.errors.contains("no format has this extension; images are written as"), "\(run.errors)")
       #expect(try kachel.written.isEmpty)
     }
   }
@@ -108,6 +108,20 @@ import Testing
     #expect(run.errors.contains(words) && run.errors.contains(": File too large"), "\(run.errors)")
     #expect(try kachel.written.isEmpty)
     #expect(try kachel.leftTemporary.isEmpty)
+  }
+
+  /// The disk is full while tiles wait, or only when the file is written.
+  @Test(arguments: [true, false]) func fullDiskOfTIFF(_ whileWaiting: Bool) async throws {
+    // The tile of the small part has about one kilobyte, the file four.
+    let run = try await kachel.run(
+      shell: #"trap "" XFSZ; ulimit -f 2; exec "$kachel" "$@""#,
+      ["segment", Inputs.slide, "-m", Inputs.czann, "-o", "out.ome.tiff", "--quiet"]
+        + (whileWaiting ? Inputs.large : Inputs.small))
+    #expect(run.status == 73, "\(run.errors)")
+    #expect(
+      run.errors == "kachel: out.ome.tiff: \(whileWaiting ? "its tiles " : "")cannot be written: File too large\n")
+    #expect(run.output == "")
+    #expect(try kachel.written.isEmpty)
   }
 
   @Test(arguments: [SIGINT, SIGTERM]) func stopped(_ signal: Int32) async throws {

@@ -31,11 +31,17 @@ struct OMEXML: Sendable {
     var sizeT: Int
     var channels: [Channel]
     var physicalSize: ImageDescription.PhysicalSize
+    /// Where the image's corner lies, in pixels.
+    var x = 0
+    var y = 0
     var data: [TIFFData]
   }
 
   /// The most planes that are read of one document.
   static let mostPlanes = 1 << 22
+  static let mostChannels = 4096
+  /// The longest document that is read.
+  static let mostBytes = 64 << 20
 
   let images: [Image]
   let uuid: String?
@@ -54,7 +60,7 @@ struct OMEXML: Sendable {
   init(_ text: [UInt8], file: String) throws(ImageError) {
     let root = try ImageError.wrapping { () throws(BytesError) in
       var limits = XMLTree.Limits()
-      limits.bytes = 64 << 20
+      limits.bytes = Self.mostBytes
       return try XMLTree(text, file: file, limits: limits).root
     }
     guard root.name == "OME" else { throw ImageError(.damaged, file: file, "the XML is \(root.name), not OME") }
@@ -81,23 +87,27 @@ struct OMEXML: Sendable {
       return size
     }
     let (c, z, t) = (try size("SizeC"), try size("SizeZ"), try size("SizeT"))
-    guard c <= 4096, z <= mostPlanes / c, t <= mostPlanes / c / z else {
+    guard c <= mostChannels, z <= mostPlanes / c, t <= mostPlanes / c / z else {
       throw ImageError(.unsupported, file: file, "the OME-XML has \(c) channels, \(z) z and \(t) times")
     }
     let order = pixels.attributes["DimensionOrder"] ?? "XYCZT"
     guard order.hasPrefix("XY"), order.dropFirst(2).sorted() == ["C", "T", "Z"] else {
       throw ImageError(.damaged, file: file, "the OME-XML has the dimension order \(order)")
     }
-    let channels = pixels.children("Channel").prefix(4096).map { channel in
+    let channels = pixels.children("Channel").prefix(mostChannels).map { channel in
       Channel(
         name: channel.attributes["Name"].flatMap { $0.isEmpty ? nil : $0 },
         color: channel.attributes["Color"].flatMap { Self.color($0) },
         samples: max(1, channel.attributes["SamplesPerPixel"].flatMap { Int($0) } ?? 1))
     }
+    let first = pixels.children("Plane").first { plane in
+      ["TheZ", "TheC", "TheT"].allSatisfy { plane.attributes[$0] == "0" }
+    }
     return Image(
       name: element.attributes["Name"].flatMap { $0.isEmpty ? nil : $0 }, order: String(order.dropFirst(2)),
       sizeC: c, sizeZ: z, sizeT: t, channels: Array(channels),
       physicalSize: .init(x: length("X", of: pixels), y: length("Y", of: pixels), z: length("Z", of: pixels)),
+      x: first.flatMap { position("X", of: $0) } ?? 0, y: first.flatMap { position("Y", of: $0) } ?? 0,
       data: pixels.children("TiffData").map { Self.tiffData($0) })
   }
 
@@ -126,6 +136,12 @@ struct OMEXML: Sendable {
       let factor = micrometres(in: pixels.attributes["PhysicalSize\(axis)Unit"] ?? "µm")
     else { return nil }
     return value * factor
+  }
+
+  /// A plane's position if that is one among pixels, as ``OMEDocument`` writes it; others are places on the stage.
+  private static func position(_ axis: String, of plane: XMLTree.Element) -> Int? {
+    guard plane.attributes["Position\(axis)Unit"] == "pixel" else { return nil }
+    return plane.attributes["Position" + axis].flatMap { Double($0) }.flatMap { Int32(exactly: $0) }.map { Int($0) }
   }
 
   /// How many micrometres a unit of length has; `nil` for units that are no length, as pixels.

@@ -15,6 +15,9 @@ struct TIFFArrangement: Sendable {
   struct Scene: Sendable {
     var index: Int
     var name: String?
+    /// Where the scene's corner lies in the file's own pixel coordinates.
+    var x = 0
+    var y = 0
     /// Planes along the channels; a page may hold several channels.
     var sizeC = 1
     var sizeZ = 1
@@ -78,7 +81,7 @@ struct TIFFArrangement: Sendable {
 
   static func text(_ source: ByteSource) throws(ImageError) -> [UInt8] {
     try ImageError.wrapping { () throws(BytesError) in
-      guard source.count <= 64 << 20 else {
+      guard source.count <= OMEXML.mostBytes else {
         throw BytesError(.unsupported, file: source.path, "OME-XML of more than 64 MiB is not read")
       }
       return try source.read(at: 0, count: source.count)
@@ -108,7 +111,8 @@ struct TIFFArrangement: Sendable {
       }
       scenes.append(
         Scene(
-          index: index, name: image.name, sizeC: channels, sizeZ: image.sizeZ, sizeT: image.sizeT,
+          index: index, name: image.name, x: image.x, y: image.y, sizeC: channels, sizeZ: image.sizeZ,
+          sizeT: image.sizeT,
           places: try Self.places(image, data, numbers, channels: channels, file: file)))
     }
     format = "OME-TIFF"

@@ -69,7 +69,7 @@ package final class TIFFImage: ImageSource {
       }
       scenes.append(
         .init(
-          index: scene.index, name: scene.name, box: Region(page.size),
+          index: scene.index, name: scene.name, box: Region(page.size).offsetBy(x: scene.x, y: scene.y),
           levels: [.init(size: page.size, downsampling: 1)]
             + smaller.map { .init(size: $0.size, reducedFrom: page.size) }))
       kept.append(scene)

@@ -5,6 +5,8 @@ import KachelBytes
 public enum OutputFormat: Sendable, Hashable {
   /// A folder in the layout of OME-Zarr.
   case omeZarr
+  /// One TIFF file with OME-XML in it.
+  case omeTIFF
   /// One file as ZEN has it.
   case czi
   /// A file of one plane.
@@ -18,6 +20,8 @@ public enum OutputFormat: Sendable, Hashable {
     // What is no name at all, as `..`, has no extension either.
     if file.hasSuffix(".zarr") || !file.drop(while: { $0 == "." }).contains(".") {
       self = .omeZarr
+    } else if [".tif", ".tiff", ".btf", ".tf8"].contains(where: { file.hasSuffix($0) }) {
+      self = .omeTIFF
     } else if file.hasSuffix(".czi") {
       self = .czi
     } else if file.hasSuffix(".png") {
@@ -36,7 +40,7 @@ public enum OutputFormat: Sendable, Hashable {
   }
 
   /// The extensions in words.
-  public static let list = ".ome.zarr, .czi and .png"
+  public static let list = ".ome.zarr, .ome.tiff, .czi and .png"
 
   /// Whether an output of this format is a folder.
   public var isFolder: Bool { self == .omeZarr }
@@ -45,13 +49,14 @@ public enum OutputFormat: Sendable, Hashable {
     switch self {
     case .omeZarr: .planes
     case .czi: .bgr
-    case .png: .rgb
+    case .omeTIFF, .png: .rgb
     }
   }
 
   func container(for image: OutputImage, at output: PendingOutput) throws(ImageError) -> any ImageContainer {
     switch self {
     case .omeZarr: try OMEZarrContainer(image, folder: output.temporaryPath)
+    case .omeTIFF: try OMETIFFContainer(image, at: output)
     case .czi: try CZIContainer(image, output: output)
     case .png: try PNGContainer(image, at: output)
     }
