@@ -3,10 +3,16 @@ import ArgumentParser
 import Foundation
 import Kachel
 
-struct Inspect: ParsableCommand {
+struct Inspect: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Say what an image or a model package holds.",
-    discussion: "Files are recognised by their content, not by their names.")
+    abstract: "Say what an image or a model package holds, and draw a thumbnail.",
+    discussion: """
+      Files are recognised by their content, not by their names. No pixels are read unless a thumbnail is drawn.
+
+        kachel inspect slide.czi
+        kachel inspect slide.czi --thumbnail slide.png
+        kachel inspect slide.czi --thumbnail slide.png --channel DAPI --z 4
+      """)
 
   @Argument(
     help: """
@@ -14,18 +20,23 @@ struct Inspect: ParsableCommand {
       """)
   var file: String
   @Flag(help: "Print JSON.") var json = false
+  @OptionGroup(title: "Thumbnail") var thumbnail: ThumbnailOptions
 
-  func run() throws {
+  func run() async throws {
     // Packages are zip archives; no image that is read is one, and an OME-Zarr is a folder.
     var isFolder: ObjCBool = false
     let isPackage =
       try FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) && !isFolder.boolValue
       && ByteSource(path: file).starts(with: [0x50, 0x4B])
     if isPackage {
+      guard thumbnail.path == nil else {
+        throw SegmentationError(.option, file: file, "is a model package; --thumbnail draws images")
+      }
       let report = try ModelReport(ModelPackage(at: file))
       if json { try Console.print(json: report) } else { print(report.text) }
     } else {
-      let report = ImageReport(try Image(at: file))
+      let image = try Image(at: file)
+      let report = ImageReport(image, drawn: try await thumbnail.draw(image))
       if json { try Console.print(json: report) } else { print(report.text) }
     }
   }

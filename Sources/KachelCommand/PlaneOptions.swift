@@ -16,8 +16,10 @@ struct PlaneOptions: ParsableArguments {
     let index: Int
   }
 
-  func validate() throws {
-    let names = dimension.map(\.name)
+  func validate() throws { try Self.checkEachOnce(dimension) }
+
+  static func checkEachOnce(_ positions: [Position]) throws {
+    let names = positions.map(\.name)
     if let twice = names.first(where: { name in names.count { $0 == name } > 1 }) {
       throw ValidationError("--dimension chooses one position of \(twice), and it is given twice")
     }
@@ -31,7 +33,7 @@ struct PlaneOptions: ParsableArguments {
   }
 }
 
-private func readSelection(_ text: String) throws -> Selection {
+func readSelection(_ text: String) throws -> Selection {
   guard let selection = Selection(text) else { throw ValidationError("\(text) is not a list such as 3, 0-4 or 0-2,7") }
   return selection
 }
@@ -44,7 +46,7 @@ private func readRegion(_ text: String) throws -> Region {
   return Region(x: values[0], y: values[1], width: values[2], height: values[3])
 }
 
-private func readPosition(_ text: String) throws -> PlaneOptions.Position {
+func readPosition(_ text: String) throws -> PlaneOptions.Position {
   let parts = text.split(separator: "=")
   guard parts.count == 2, let index = Int(parts[1]) else { throw ValidationError("\(text) is not such as H=0") }
   return PlaneOptions.Position(name: String(parts[0]), index: index)

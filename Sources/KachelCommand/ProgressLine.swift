@@ -26,13 +26,24 @@ final class ProgressLine: Sendable {
       case .warning(let text):
         close(&state)
         Console.warning(text)
-      case .tile(let tiles): tile(tiles, &state)
+      case .tile(let tiles):
+        let seconds = max(1e-3, (ContinuousClock.now - state.start) / .seconds(1))
+        let rate = String(format: "%.1f Mpx/s", Double(tiles.pixels) / seconds / 1e6)
+        advance(to: tiles.done, of: tiles.total, "tiles, \(rate)", &state)
       case .finishing:
         // Once, not for each of a plate's hundreds of scenes.
         guard state.isDone else { return }
         close(&state)
         if !Console.isTerminal { Console.note("making smaller resolutions") }
       }
+    }
+  }
+
+  /// Shows how many parts of some work are done, if it takes more than a moment.
+  func show(_ done: Int, of total: Int, _ what: String) {
+    state.withLock { state in
+      guard ContinuousClock.now - state.start > .seconds(2) else { return }
+      advance(to: done, of: total, what, &state)
     }
   }
 
@@ -44,12 +55,12 @@ final class ProgressLine: Sendable {
     state.isOpen = false
   }
 
-  private func tile(_ tiles: SegmentationProgress.Tiles, _ state: inout State) {
+  /// - Parameter what: what is counted, and how fast it goes.
+  private func advance(to done: Int, of total: Int, _ what: String, _ state: inout State) {
     let now = ContinuousClock.now
     let seconds = max(1e-3, (now - state.start) / .seconds(1))
-    let share = Double(tiles.done) / Double(max(1, tiles.total))
-    let rate = String(format: "%.1f Mpx/s", Double(tiles.pixels) / seconds / 1e6)
-    state.isDone = tiles.done == tiles.total
+    let share = Double(done) / Double(max(1, total))
+    state.isDone = done == total
     let rest =
       state.isDone
       ? "in \(Self.duration(seconds))" : "\(Self.duration(seconds / max(share, 1e-9) * (1 - share))) left"
@@ -59,10 +70,10 @@ final class ProgressLine: Sendable {
       state.isOpen = true
       let width = 30, filled = Int(share * Double(width))
       let bar = String(repeating: "#", count: filled) + String(repeating: ".", count: width - filled)
-      Console.write("\r[\(bar)] \(tiles.done)/\(tiles.total) tiles, \(rate), \(rest)\u{1B}[K")
+      Console.write("\r[\(bar)] \(done)/\(total) \(what), \(rest)\u{1B}[K")
     } else if Int(share * 10) > state.tenth {
       state.tenth = Int(share * 10)
-      Console.note("\(state.tenth * 10) %: \(tiles.done) of \(tiles.total) tiles, \(rate), \(rest)")
+      Console.note("\(state.tenth * 10) %: \(done) of \(total) \(what), \(rest)")
     }
   }
 

@@ -21,12 +21,19 @@ public struct ImageDescription: Sendable, Hashable {
   public var timeStamps: [Double]
   /// What the file carries beside its pixels; ``ImageSource/attachment(_:)`` reads it.
   public var attachments: [Attachment]
+  /// The labels that have a name or a colour, of a label image; `nil` where pixels are no labels.
+  public var labels: [LabelDescription]?
+  /// How the pixels lie in the file, in words.
+  public var storage: String?
+  /// What is unusual about the file, in words, as far as it is known without reading pixels.
+  public var notes: [String]
 
   public init(
     format: String, scenes: [Scene], channels: [Channel], depth: Int = 1, times: Int = 1, axes: Set<Character> = [],
     furtherDimensions: [FurtherDimension] = [], physicalSize: PhysicalSize = PhysicalSize(),
     compressions: [String] = [],
-    timeStamps: [Double] = [], attachments: [Attachment] = []
+    timeStamps: [Double] = [], attachments: [Attachment] = [], labels: [LabelDescription]? = nil,
+    storage: String? = nil, notes: [String] = []
   ) {
     self.format = format
     self.scenes = scenes
@@ -39,6 +46,9 @@ public struct ImageDescription: Sendable, Hashable {
     self.compressions = compressions
     self.timeStamps = timeStamps
     self.attachments = attachments
+    self.labels = labels
+    self.storage = storage
+    self.notes = notes
   }
 
   /// Index into ``attachments`` of a small picture of the image, a JPEG file.
@@ -103,22 +113,25 @@ public struct ImageDescription: Sendable, Hashable {
     public var size: Size
     /// For how many pixels of full resolution one of its pixels stands on either axis.
     public var downsampling: Double
+    /// The size of the largest piece that is decoded at once, where the file has pieces: a sub-block, chunk, strip or tile.
+    public var tile: Size?
 
-    public init(size: Size, downsampling: Double) {
+    public init(size: Size, downsampling: Double, tile: Size? = nil) {
       self.size = size
       self.downsampling = downsampling
+      self.tile = tile
     }
 
     /// The level of a format that says no more than its size: a whole number where the sizes are those of one, rounded up
     /// or down.
-    init(size: Size, reducedFrom full: Size) {
+    init(size: Size, reducedFrom full: Size, tile: Size? = nil) {
       let (across, down) = (Double(full.width) / Double(size.width), Double(full.height) / Double(size.height))
       // The shorter side may be a single pixel in both.
       let whole = max(1, Int((full.width >= full.height ? across : down).rounded()))
       let isWhole = [(full.width, size.width), (full.height, size.height)].allSatisfy {
         $0.0 / whole == $0.1 || ($0.0 + whole - 1) / whole == $0.1
       }
-      self.init(size: size, downsampling: isWhole ? Double(whole) : (across + down) / 2)
+      self.init(size: size, downsampling: isWhole ? Double(whole) : (across + down) / 2, tile: tile)
     }
   }
 
@@ -133,10 +146,12 @@ public struct ImageDescription: Sendable, Hashable {
     public var validBits: Int?
     /// How the channel was shown last.
     public var display: Display?
+    /// Whether the channel was seen when the image was shown last.
+    public var isShown: Bool
 
     public init(
       name: String, color: RGB? = nil, pixelType: PixelType, layout: SampleLayout, validBits: Int? = nil,
-      display: Display? = nil
+      display: Display? = nil, isShown: Bool = true
     ) {
       self.name = name
       self.color = color
@@ -144,12 +159,21 @@ public struct ImageDescription: Sendable, Hashable {
       self.layout = layout
       self.validBits = validBits
       self.display = display
+      self.isShown = isShown
+    }
+
+    /// The pixel values that were shown as black and as the channel's colour.
+    public var displayRange: ClosedRange<Double>? {
+      guard let display else { return nil }
+      let (first, span) = pixelType.displaySpan
+      let (low, high) = (first + display.low * span, first + display.high * span)
+      return low < high ? low...high : nil
     }
   }
 
   /// Which values of a channel are shown as black and as its colour.
   public struct Display: Sendable, Hashable {
-    /// Parts of the sample type's range: 0 is its smallest value, 1 its largest.
+    /// Parts of an integer type's range: 0 is its smallest value, 1 its largest. Of floating point the values themselves.
     public var low: Double
     public var high: Double
     public var gamma: Double
@@ -158,6 +182,13 @@ public struct ImageDescription: Sendable, Hashable {
       self.low = low
       self.high = high
       self.gamma = gamma
+    }
+
+    /// - Returns: `nil` where the range is none.
+    init?(_ low: Double, _ high: Double, of type: PixelType) {
+      let (first, span) = type.displaySpan
+      guard low.isFinite, high.isFinite, low < high else { return nil }
+      self.init(low: (low - first) / span, high: (high - first) / span)
     }
   }
 
@@ -180,6 +211,14 @@ public struct ImageDescription: Sendable, Hashable {
       self.y = y
       self.z = z
     }
+  }
+}
+
+extension PixelType {
+  /// The value that ``ImageDescription/Display`` calls 0, and how far the one is that it calls 1.
+  fileprivate var displaySpan: (first: Double, span: Double) {
+    guard let largest = integerMaximum else { return (0, 1) }
+    return isSigned ? (-largest - 1, 2 * largest + 1) : (0, largest)
   }
 }
 

@@ -72,41 +72,7 @@ public struct BlockSums {
   /// The values below and above which the given share of the cells lies, cells of exactly 0 left out; equal where there
   /// is nothing to see.
   public func range(cutting share: Double) -> ClosedRange<Float> {
-    var lowest = Float.infinity, highest = -Float.infinity
-    forEachMean {
-      lowest = min(lowest, $0)
-      highest = max(highest, $0)
-    }
-    guard lowest < highest else { return lowest == highest ? lowest...lowest : 0...0 }
-    // In double precision the span of two floats is neither 0 nor infinite.
-    let first = Double(lowest), span = Double(highest) - first
-    var counts = [Int](repeating: 0, count: 4096)
-    let last = Double(counts.count - 1)
-    var total = 0
-    forEachMean {
-      counts[Int(max(0, min(last, (Double($0) - first) / span * last)))] += 1
-      total += 1
-    }
-    let cut = Int(Double(total) * share)
-    var below = 0, above = 0, low = 0, high = counts.count - 1
-    while low < high, below + counts[low] <= cut {
-      below += counts[low]
-      low += 1
-    }
-    while high > low, above + counts[high] <= cut {
-      above += counts[high]
-      high -= 1
-    }
-    func value(_ bin: Int) -> Float { max(lowest, min(highest, Float(first + Double(bin) / last * span))) }
-    return value(low)...value(high)
-  }
-
-  private func forEachMean(_ body: (Float) -> Void) {
-    for row in 0..<height {
-      for column in 0..<width {
-        let value = mean(column: column, row: row)
-        if value != 0 && value.isFinite { body(value) }
-      }
-    }
+    let means = (0..<width * height).lazy.map { mean(column: $0 % width, row: $0 / width) }
+    return Tone.range(of: means, cutting: share)
   }
 }

@@ -20,11 +20,14 @@ extension PixelBuffer {
   }
 
   /// Whether every byte is 0.
-  public var isZero: Bool {
-    let words = bytes.count / 8
-    var any: UInt64 = 0
-    for index in 0..<words { any |= bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self) }
-    for index in words * 8..<bytes.count { any |= UInt64(bytes[index]) }
-    return any == 0
+  public var isZero: Bool { isFilled(with: 0) }
+
+  /// Whether every byte has a value.
+  public func isFilled(with byte: UInt8) -> Bool {
+    let words = bytes.count / 8, pattern = UInt64(byte) &* 0x0101_0101_0101_0101
+    var difference: UInt64 = 0
+    for index in 0..<words { difference |= bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self) ^ pattern }
+    for index in words * 8..<bytes.count { difference |= UInt64(bytes[index] ^ byte) }
+    return difference == 0
   }
 }

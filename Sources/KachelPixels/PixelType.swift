@@ -17,6 +17,14 @@ public enum PixelType: String, Hashable, Sendable, CaseIterable {
   /// Whether the numbers have a fraction.
   public var isFloatingPoint: Bool { self == .float32 || self == .float64 }
 
+  /// Whether numbers may be negative.
+  public var isSigned: Bool {
+    switch self {
+    case .uint8, .uint16, .uint32, .uint64: false
+    case .int8, .int16, .int32, .int64, .float32, .float64: true
+    }
+  }
+
   /// The largest value of an integer type as a number; `nil` for floating point.
   public var integerMaximum: Double? { isFloatingPoint ? nil : apply(Largest()) }
 
@@ -58,6 +66,8 @@ public protocol Sample: Comparable, BitwiseCopyable, Sendable {
   var asInt: Int { get }
   /// The mean; integers are rounded half up.
   static func mean(_ a: Self, _ b: Self, _ c: Self, _ d: Self) -> Self
+  /// The sum of `count` values that stand `stride` values apart.
+  static func sum(_ start: UnsafePointer<Self>, count: Int, stride: Int) -> Double
 }
 
 extension Sample where Self: FixedWidthInteger {
@@ -70,6 +80,17 @@ extension Sample where Self: FixedWidthInteger {
     let rest = (a & 3) + (b & 3) + (c & 3) + (d & 3) + 2
     return (a >> 2) + (b >> 2) + (c >> 2) + (d >> 2) + rest >> 2
   }
+  public static func sum(_ start: UnsafePointer<Self>, count: Int, stride: Int) -> Double {
+    // Integers are added in vectors; 2^31 of 32 bits are the most that a row has.
+    guard bitWidth <= 32 else { return (0..<count).reduce(0) { $0 + start[$1 * stride].asDouble } }
+    var sum = 0
+    if stride == 1 {
+      for index in 0..<count { sum &+= Int(truncatingIfNeeded: start[index]) }
+    } else {
+      for index in 0..<count { sum &+= Int(truncatingIfNeeded: start[index * stride]) }
+    }
+    return Double(sum)
+  }
 }
 
 extension Sample where Self: BinaryFloatingPoint {
@@ -78,6 +99,9 @@ extension Sample where Self: BinaryFloatingPoint {
   public var asDouble: Double { Double(self) }
   public var asInt: Int { isNaN ? 0 : Int(exactly: rounded(.towardZero)) ?? (self < 0 ? .min : .max) }
   public static func mean(_ a: Self, _ b: Self, _ c: Self, _ d: Self) -> Self { (a + b + c + d) / 4 }
+  public static func sum(_ start: UnsafePointer<Self>, count: Int, stride: Int) -> Double {
+    (0..<count).reduce(0) { $0 + start[$1 * stride].asDouble }
+  }
 }
 
 extension UInt8: Sample { public static var pixelType: PixelType { .uint8 } }

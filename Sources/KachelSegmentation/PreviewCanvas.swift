@@ -154,10 +154,7 @@ struct PreviewCanvas {
   private func intensity(_ x: Int, _ y: Int, _ ranges: [ClosedRange<Float>]) -> SIMD3<Float> {
     var color = SIMD3<Float>()
     for (layer, range) in zip(layers, ranges) {
-      let width = range.upperBound - range.lowerBound
-      guard width > 0 else { continue }
-      let value = (layer.sums.mean(column: x, row: y) - range.lowerBound) / width
-      color += max(0, min(1, value)) * layer.color
+      color += Tone(range).brightness(layer.sums.mean(column: x, row: y)) * layer.color
     }
     return color * 255
   }

@@ -36,6 +36,11 @@ import Testing
     ("classical-czmodel", "models/oad/XRM_Sandstone_Default_Features_Demo.czmodel"),
     ("scenes-czi", "czi/real/S3_1Pos_2Mosaic_T2Z3_CH2_sm.czi"),
     ("truth-png", "example/nuclei-mosaic-truth.png"),
+    ("pyramid-czi", "czi/real/1_tileregion.czi"),
+    ("hidden-czi", "czi/real/LSM880_AiryScan.czi"),
+    ("pyramid-ometiff", "ometiff/syn/pyramid_subifd_c3_u16_zstd_bigtiff.ome.tif"),
+    ("image-omezarr", "omezarr/ref/v04.ome.zarr"),
+    ("labels-omezarr", "omezarr/ref/v05.ome.zarr/labels/nuclei"),
   ]) func inspect(_ name: String, _ file: String) async throws {
     let path = try SharedData.path(file)
     try await matches("inspect-\(name).txt", ["inspect", path])

@@ -28,17 +28,20 @@ package final class CZIImage: ImageSource {
     channelTypes = try Self.channelTypes(of: directory, file: source.path)
     compositor = CZICompositor(source, directory: directory, cacheBytes: cacheBytes)
     let otherTypes = Self.factorsOfOtherTypes(directory, channelTypes)
+    let tiles = Self.largestTiles(directory)
     var grids: [[CZIGrid]] = []
     for index in scenes.indices {
       let levels = compositor.levels(of: scenes[index].code, box: scenes[index].scene.box, excluding: otherTypes)
-      scenes[index].scene.levels = levels.map { .init(size: $0.size, downsampling: Double($0.grid.factor)) }
+      scenes[index].scene.levels = levels.map {
+        .init(size: $0.size, downsampling: Double($0.grid.factor), tile: tiles[Int32($0.grid.factor)])
+      }
       grids.append(levels.map(\.grid))
     }
     self.grids = grids
     let attachments = CZIAttachments(source, at: header.attachmentPosition)
     self.attachments = attachments.entries
     let dimensions = directory.dimensions
-    description = ImageDescription(
+    var description = ImageDescription(
       format: "CZI", scenes: scenes.map(\.scene),
       channels: channelTypes.enumerated().map { index, type in
         let channel = index < metadata.channels.count ? metadata.channels[index] : nil
@@ -47,7 +50,7 @@ package final class CZIImage: ImageSource {
           layout: type.layout,
           validBits: channel?.validBits.flatMap {
             $0 <= 8 * type.sample.size && !type.sample.isFloatingPoint ? $0 : nil
-          }, display: channel?.display)
+          }, display: type.sample.isFloatingPoint ? nil : channel?.display, isShown: channel?.isShown ?? true)
       },
       depth: dimensions[1].count, times: dimensions[2].count,
       axes: Set(zip("czt", dimensions).filter(\.1.exists).map(\.0)),
@@ -57,6 +60,19 @@ package final class CZIImage: ImageSource {
         .map(CZICompression.name(of:)),
       timeStamps: attachments.timeStamps,
       attachments: attachments.entries.map { .init(name: $0.name, type: $0.type, byteCount: $0.content.count) })
+    let survey = CZISurvey(
+      directory: directory, metadata: metadata, compositor: compositor, scenes: scenes.map(\.scene), codes: self.scenes,
+      channelTypes: channelTypes, largest: tiles[1] ?? Size(width: 0, height: 0))
+    description.storage = survey.storage
+    description.notes = survey.notes
+    if header.isUpdatePending {
+      description.notes.append("the file says that a program was changing it and did not come to the end")
+    }
+    if ![0, 1, description.times].contains(attachments.timeStamps.count) {
+      description.notes.append(
+        "it has \(attachments.timeStamps.count) time stamps for \(description.times) time points")
+    }
+    self.description = description
   }
 
   /// The resolutions with sub-blocks of another pixel type than their channel has at full resolution.
@@ -68,6 +84,18 @@ package final class CZIImage: ImageSource {
       }
     }
     return factors
+  }
+
+  /// The largest sub-block of every resolution, by its factor.
+  private static func largestTiles(_ directory: CZIDirectory) -> [Int32: Size] {
+    var tiles: [Int32: Size] = [:]
+    for block in directory.subBlocks {
+      let known = tiles[block.factor]
+      if let known, known.width >= block.storedWidth, known.height >= block.storedHeight { continue }
+      tiles[block.factor] = Size(
+        width: max(known?.width ?? 0, Int(block.storedWidth)), height: max(known?.height ?? 0, Int(block.storedHeight)))
+    }
+    return tiles
   }
 
   private static func scenes(

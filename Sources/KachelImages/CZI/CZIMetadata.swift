@@ -11,6 +11,12 @@ package struct CZIMetadata: Sendable {
     package var color: RGB?
     package var validBits: Int?
     package var display: ImageDescription.Display?
+    /// Whether the channel was seen.
+    package var isShown = true
+    /// What the metadata call the pixels' type.
+    var pixelType: String?
+    /// The number in an identifier such as `Channel:2`.
+    var number: Int?
   }
 
   package struct Scene: Sendable {
@@ -24,6 +30,8 @@ package struct CZIMetadata: Sendable {
   package private(set) var channels: [Channel] = []
   /// By the scene's index.
   package private(set) var scenes: [Int: Scene] = [:]
+  /// What the metadata say of the image's size along dimensions, by name; real files say wrong sizes here.
+  private(set) var sizes: [String: Int] = [:]
 
   /// Metadata of a file without any.
   package init() {}
@@ -39,7 +47,8 @@ package struct CZIMetadata: Sendable {
       default: break
       }
     }
-    let dimensions = root.descendant("Metadata", "Information", "Image", "Dimensions")
+    let image = root.descendant("Metadata", "Information", "Image"), dimensions = image?.child("Dimensions")
+    for name in ["X", "Y", "C", "Z", "T"] { sizes[name] = image?.child("Size" + name).flatMap { Int($0.text) } }
     let inFile = dimensions?.child("Channels")?.children("Channel") ?? []
     let shown = root.descendant("Metadata", "DisplaySetting", "Channels")?.children("Channel") ?? []
     let shownByID = Dictionary(
@@ -55,7 +64,9 @@ package struct CZIMetadata: Sendable {
         color: elements.lazy.compactMap { Self.color($0.child("Color")?.text) }.first,
         validBits: [channel?.child("ComponentBitCount"), display?.child("BitCountRange")].lazy
           .compactMap { $0.flatMap { Int($0.text) } }.first { 1...64 ~= $0 },
-        display: display.flatMap(Self.display))
+        display: display.flatMap(Self.display), isShown: display?.child("IsSelected")?.text != "false",
+        pixelType: channel?.child("PixelType")?.text,
+        number: id.flatMap { $0.hasPrefix("Channel:") ? Int($0.dropFirst(8)) : nil })
     }
     for scene in dimensions?.descendant("S", "Scenes")?.children("Scene") ?? [] {
       guard let index = scene.attributes["Index"].flatMap({ Int($0) }) else { continue }
@@ -94,11 +105,8 @@ package struct CZIMetadata: Sendable {
 
   /// `#AARRGGBB` or `#RRGGBB`. The alpha is ignored, as it is 0 in some files.
   static func color(_ text: String?) -> RGB? {
-    guard let text, text.hasPrefix("#"), [7, 9].contains(text.utf8.count),
-      let value = UInt32(text.dropFirst(), radix: 16)
-    else { return nil }
-    func byte(_ shift: Int) -> UInt8 { UInt8(truncatingIfNeeded: value >> shift) }
-    return RGB(red: byte(16), green: byte(8), blue: byte(0))
+    guard let text, text.hasPrefix("#"), [7, 9].contains(text.utf8.count) else { return nil }
+    return RGB(hex: String(text.suffix(6)))
   }
 
   /// What is missing has its usual value; `nil` where all is missing, or the range is none.

@@ -100,18 +100,26 @@ package struct CZIPaintOrder: Sendable {
     Int(groups[group].firstMember)..<(group + 1 < groups.count ? Int(groups[group + 1].firstMember) : members.count)
   }
 
+  /// The groups of a plane, by ascending scene.
+  private func groups(of plane: Int) -> Range<Int> {
+    var low = 0, high = groups.count
+    while low < high {
+      let middle = (low + high) / 2
+      if groups[middle].plane < plane { low = middle + 1 } else { high = middle }
+    }
+    var end = low
+    while end < groups.count, groups[end].plane == plane { end += 1 }
+    return low..<end
+  }
+
   /// Calls `body` with the sub-blocks that touch `region` until it returns false: scene after scene, without order
   /// inside a scene. `sceneEnds` is called after each scene.
   private func search(
     _ region: Region, plane: Int, scene: Int32?, in subBlocks: [CZISubBlock], sceneEnds: () -> Void = {},
     body: (Int32) -> Bool
   ) {
-    var low = 0, high = groups.count
-    while low < high {
-      let middle = (low + high) / 2
-      if groups[middle].plane < plane { low = middle + 1 } else { high = middle }
-    }
-    for (number, group) in zip(low..., groups[low...].prefix(while: { $0.plane == plane })) {
+    for number in groups(of: plane) {
+      let group = groups[number]
       if let scene, group.scene != scene, group.scene != CZISubBlock.missing { continue }
       let places = members(of: number)
       for (box, start) in zip(
@@ -167,6 +175,23 @@ package struct CZIPaintOrder: Sendable {
     groups(of: scene).map { members[members(of: Int($0))] }
   }
 
+  /// The sub-blocks of a scene and those without scene of one plane, in no order.
+  func members(of scene: Int32, plane: Int) -> [ArraySlice<Int32>] {
+    groups(of: plane).filter { groups[$0].scene == scene || groups[$0].scene == CZISubBlock.missing }
+      .map { members[members(of: $0)] }
+  }
+
+  /// The planes of each of many scenes, see ``planes(of:)``.
+  func planes(ofEach scenes: [Int32]) -> [[Int]] {
+    var planes: [Int32: [Int]] = [:]
+    for group in groups { planes[group.scene, default: []].append(group.plane) }
+    let shared = planes[CZISubBlock.missing] ?? []
+    return scenes.map { scene in
+      let own = scene == CZISubBlock.missing ? [] : planes[scene] ?? []
+      return shared.isEmpty ? own : own.isEmpty ? shared : Set(own + shared).sorted()
+    }
+  }
+
   /// The planes that have sub-blocks of a scene or without scene, ascending.
   package func planes(of scene: Int32) -> [Int] {
     var planes: [Int] = []
@@ -179,20 +204,22 @@ package struct CZIPaintOrder: Sendable {
   /// Which of 64 x 64 cells of a box are covered in their middle: one number for every row of cells, the lowest bit
   /// for the leftmost.
   package func coverage(of box: Region, plane: Int, scene: Int32, of all: [CZISubBlock]) -> [UInt64] {
-    /// The cells whose middle, (2 i + 1) / 128 of the box, lies in a range that is counted from the box's start.
-    func cells(_ range: Range<Int>, _ size: Int) -> Range<Int> {
-      func first(_ edge: Int) -> Int { max(0, min(64, (edge * 128 - size + 2 * size - 1) / (2 * size))) }
-      return first(max(0, range.lowerBound))..<max(first(max(0, range.lowerBound)), first(max(0, range.upperBound)))
-    }
     var rows = [UInt64](repeating: 0, count: 64)
     search(box, plane: plane, scene: scene, in: all) { member in
       let region = all[Int(member)].region
-      let columns = cells(region.x - box.x..<region.maxX - box.x, box.width)
+      let columns = Self.cells(region.x - box.x..<region.maxX - box.x, of: box.width, count: 64)
       let bits = (columns.upperBound == 64 ? UInt64.max : 1 << UInt64(columns.upperBound) - 1)
       let mask = columns.isEmpty ? 0 : bits & ~(1 << UInt64(columns.lowerBound) - 1)
-      for row in cells(region.y - box.y..<region.maxY - box.y, box.height) { rows[row] |= mask }
+      for row in Self.cells(region.y - box.y..<region.maxY - box.y, of: box.height, count: 64) { rows[row] |= mask }
       return true
     }
     return rows
+  }
+
+  /// Of cells that a length is cut into, those whose middle lies in a range that is counted from its start.
+  static func cells(_ range: Range<Int>, of length: Int, count: Int) -> Range<Int> {
+    // The middle of cell i is (2 i + 1) / (2 count) of the length.
+    func first(_ edge: Int) -> Int { max(0, min(count, (edge * 2 * count - length + 2 * length - 1) / (2 * length))) }
+    return first(max(0, range.lowerBound))..<max(first(max(0, range.lowerBound)), first(max(0, range.upperBound)))
   }
 }

@@ -52,17 +52,18 @@ package struct CZIHeader: Sendable {
   package let metadataPosition: Int64
   /// Where the list of attachments stands; 0 where there is none.
   package let attachmentPosition: Int64
+  /// Whether a program that changed the file has not come to the end of that.
+  package let isUpdatePending: Bool
 
   package init(_ source: ByteSource) throws(ImageError) {
     let segment = try CZISegment("ZISRAWFILE", at: 0, of: source)
-    let (major, part, directory, metadata, attachments) = try ImageError.wrapping { () throws(BytesError) in
+    let (major, part, directory, metadata, pending, attachments) = try ImageError.wrapping { () throws(BytesError) in
       var reader = ByteReader(
         try source.read(at: segment.payload, count: 80), file: source.path, offset: segment.payload)
       let major = try reader.int32()
       try reader.seek(to: 48)
       let (part, directory, metadata) = (try reader.int32(), try reader.int64(), try reader.int64())
-      try reader.skip(4)
-      return (major, part, directory, metadata, try reader.int64())
+      return (major, part, directory, metadata, try reader.int32(), try reader.int64())
     }
     guard major == 1 else {
       throw ImageError(.unsupported, file: source.path, offset: 32, "CZI version \(major) is not read, only version 1")
@@ -80,5 +81,6 @@ package struct CZIHeader: Sendable {
     directoryPosition = directory
     metadataPosition = metadata
     attachmentPosition = attachments
+    isUpdatePending = pending != 0
   }
 }

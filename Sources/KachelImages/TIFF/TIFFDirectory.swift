@@ -169,6 +169,7 @@ struct TIFFDirectory: Sendable, Hashable {
 struct TIFFGrid: Sendable {
   let blockWidth: Int
   let blockHeight: Int
+  var block: Size { Size(width: blockWidth, height: blockHeight) }
   let across: Int
   /// Blocks of one plane of samples.
   let perPlane: Int

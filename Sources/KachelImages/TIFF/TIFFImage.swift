@@ -43,22 +43,26 @@ package final class TIFFImage: ImageSource {
     var (scenes, kept): ([ImageDescription.Scene], [TIFFArrangement.Scene]) = ([], [])
     var channels: [ChannelPlace] = []
     var compressions: Set<String> = []
+    var leftOut: [(scene: TIFFArrangement.Scene, reason: String)] = []
     for scene in arrangement.scenes {
       let found: [(page: FoundPage, channels: [ChannelPlace])]
       do throws(ImageError) {
         found = try Self.channels(of: scene, arrangement)
       } catch {
         // As a slide's label may be, beside the slide itself.
-        if error.kind == .unsupported, !kept.isEmpty { continue }
-        throw error
+        guard error.kind == .unsupported, !kept.isEmpty else { throw error }
+        leftOut.append((scene, error.reason))
+        continue
       }
       guard let firstPage = found.first?.page else {
         if scene.index == 0 { throw ImageError(.damaged, file: path, "the file holds no planes of its first image") }
+        leftOut.append((scene, "the file holds none of its planes"))
         continue
       }
       let places = found.flatMap(\.channels)
       if kept.isEmpty { channels = places }
       guard places.map(\.sampling) == channels.map(\.sampling), places.map(\.part) == channels.map(\.part) else {
+        leftOut.append((scene, "its channels are not those of the first image"))
         continue
       }
       let (file, index, isSlice) = firstPage
@@ -70,8 +74,9 @@ package final class TIFFImage: ImageSource {
       scenes.append(
         .init(
           index: scene.index, name: scene.name, box: Region(page.size).offsetBy(x: scene.x, y: scene.y),
-          levels: [.init(size: page.size, downsampling: 1)]
-            + smaller.map { .init(size: $0.size, reducedFrom: page.size) }))
+          levels: ([page] + smaller).map {
+            .init(size: $0.size, reducedFrom: page.size, tile: TIFFGrid($0)?.block)
+          }))
       kept.append(scene)
       // Files that have more only say so.
       guard kept.count <= Self.mostChannelsOfScenes / max(1, channels.count) else {
@@ -88,7 +93,8 @@ package final class TIFFImage: ImageSource {
       depth: depth, times: times,
       // TIFF has no dimensions, and OME-XML always all: those that are more than one plane count.
       axes: Set([("c", channels.count), ("z", depth), ("t", times)].filter { $0.1 > 1 }.map { Character($0.0) }),
-      physicalSize: arrangement.physicalSize, compressions: compressions.sorted())
+      physicalSize: arrangement.physicalSize, compressions: compressions.sorted(),
+      storage: try arrangement.storage(), notes: try arrangement.notes(channels[0].sampling, leftOut: leftOut))
   }
 
   /// The most channels of all scenes together.

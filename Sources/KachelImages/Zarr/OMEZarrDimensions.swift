@@ -17,7 +17,7 @@ struct OMEZarrDimensions: Sendable, Hashable {
   private(set) var time: Int?
   /// Dimensions of other kinds, by name.
   private(set) var further: [Further] = []
-  private let units: [String?]
+  let units: [String?]
 
   struct Further: Sendable, Hashable {
     var name: String

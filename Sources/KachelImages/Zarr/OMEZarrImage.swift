@@ -29,11 +29,19 @@ package final class OMEZarrImage: ImageSource {
   package init(_ store: any ZarrStore, path: String, cacheBytes: Int) throws(ImageError) {
     self.path = path
     self.cacheBytes = cacheBytes
-    scenes = try Self.scenes(of: ZarrHierarchy(store), path: path, cache: ZarrChunkCache(limit: cacheBytes))
-    description = try Self.description(of: scenes, path: path)
+    let hierarchy = try ZarrHierarchy(store)
+    scenes = try Self.scenes(of: hierarchy, path: path, cache: ZarrChunkCache(limit: cacheBytes))
+    // Beside several images they would have to be looked for one by one.
+    var labels: [String] = []
+    if scenes.count == 1, !scenes[0].isArray, case .group(let attributes, _) = try? hierarchy.node("labels") {
+      labels = (attributes["ome"] ?? attributes)["labels"]?.strings ?? []
+    }
+    description = try Self.description(of: scenes, notes: Self.notes(of: scenes, labels: labels), path: path)
   }
 
-  private static func description(of scenes: [OMEZarrScene], path: String) throws(ImageError) -> ImageDescription {
+  private static func description(
+    of scenes: [OMEZarrScene], notes: [String], path: String
+  ) throws(ImageError) -> ImageDescription {
     let first = scenes[0]
     if let other = scenes.first(where: { $0.type != first.type }) {
       throw ImageError(
@@ -69,13 +77,19 @@ package final class OMEZarrImage: ImageSource {
       scenes: scenes.enumerated().map { index, scene in
         .init(
           index: index, name: scene.name, box: Region(scene.levels[0].size),
-          levels: scene.levels.map { .init(size: $0.size, downsampling: $0.downsampling) })
+          levels: scene.levels.map { level in
+            let (columns, rows) = (scene.dimensions.x, scene.dimensions.y)
+            return .init(
+              size: level.size, downsampling: level.downsampling,
+              tile: Size(width: level.array.chunkShape[columns], height: level.array.chunkShape[rows]))
+          })
       },
       channels: (0..<channels).map { index in
-        let known = index < labelled.channels.count ? labelled.channels[index] : (nil, nil)
+        let known = index < labelled.channels.count ? labelled.channels[index] : nil
         return .init(
-          name: known.0 ?? (first.isLabels && channels == 1 ? "Labels" : "Channel \(index + 1)"), color: known.1,
-          pixelType: first.type, layout: .gray)
+          name: known?.name ?? (first.labels != nil && channels == 1 ? "Labels" : "Channel \(index + 1)"),
+          color: known?.color, pixelType: first.type, layout: .gray, display: known?.display(of: first.type),
+          isShown: known?.isActive ?? true)
       },
       depth: most(\.z), times: most(\.time),
       axes: scenes.reduce(into: []) { axes, scene in
@@ -84,7 +98,18 @@ package final class OMEZarrImage: ImageSource {
         if scene.dimensions.z != nil { axes.insert("z") }
       },
       furtherDimensions: further, physicalSize: first.physicalSize,
-      compressions: compressions.isEmpty ? ["uncompressed"] : compressions)
+      compressions: compressions.isEmpty ? ["uncompressed"] : compressions, labels: labels(of: scenes),
+      storage: first.storage, notes: notes)
+  }
+
+  /// What all images say of their labels; `nil` where one of them is no label image.
+  private static func labels(of scenes: [OMEZarrScene]) -> [LabelDescription]? {
+    guard scenes.allSatisfy({ $0.labels != nil && $0.type.isFloatingPoint == false }) else { return nil }
+    var labels: [Int: LabelDescription] = [:], disputed: Set<Int> = []
+    for label in scenes.flatMap({ $0.labels ?? [] }) {
+      if labels.updateValue(label, forKey: label.value).map({ $0 != label }) ?? false { disputed.insert(label.value) }
+    }
+    return labels.values.filter { !disputed.contains($0.value) }.sorted { $0.value < $1.value }
   }
 
   private static func scenes(

@@ -6,9 +6,13 @@ struct OMEZarrMultiscale: Sendable {
     var path: String
     /// The distance of neighbours along every dimension.
     var scale: [Double]?
+    /// Where the first pixel lies.
+    var translation: [Double]?
   }
 
   var name: String?
+  /// As in `0.4`.
+  var version: String
   var axes: OMEZarrDimensions
   /// The full resolution first.
   var datasets: [Dataset]
@@ -23,6 +27,7 @@ struct OMEZarrMultiscale: Sendable {
     let version = try Self.version(json["version"] ?? group["version"], document)
     let axes = try Self.axes(json["axes"], version: version, document)
     self.axes = axes
+    self.version = "0.\(version)"
     name = json["name"]?.string.flatMap { $0.isEmpty ? nil : $0 }
     guard let datasets = json["datasets"]?.array, !datasets.isEmpty else {
       throw document.damaged("multiscales has no datasets")
@@ -32,9 +37,11 @@ struct OMEZarrMultiscale: Sendable {
     self.datasets = []
     for dataset in datasets {
       guard let path = dataset["path"]?.string else { throw document.damaged("a dataset has no path") }
-      var scale = try Self.scale(dataset["coordinateTransformations"], version: version, axes.count, document)
+      let transformations = dataset["coordinateTransformations"]
+      var scale = try Self.scale(transformations, version: version, axes.count, document)
       if let common { scale = scale.map { zip($0, common).map { $0 * $1 } } }
-      self.datasets.append(Dataset(path: path, scale: scale))
+      let translation = transformations?.array?.lazy.compactMap { $0["translation"]?.doubles }.first
+      self.datasets.append(Dataset(path: path, scale: scale, translation: translation))
     }
   }
 

@@ -8,8 +8,17 @@ struct OMEZarrScene: Sendable {
   /// The full resolution first, each smaller than the one before.
   private(set) var levels: [Level] = []
   /// What `omero` says of the channels.
-  var channels: [(name: String?, color: RGB?)] = []
-  var isLabels = false
+  var channels: [OMEZarrChannel] = []
+  /// The labels that have a name or a colour, of a label image.
+  var labels: [LabelDescription]?
+  /// As in `0.4`; `nil` for an array without description.
+  private(set) var version: String?
+  /// How many resolutions the metadata name.
+  private(set) var namedLevels = 1
+  /// Whether lengths along x and y are known but for their unit.
+  private(set) var lacksUnits = false
+  /// Where the first pixel of the full resolution lies, along every dimension.
+  private(set) var translation: [Double] = []
   /// Whether this is an array without description.
   private(set) var isArray = false
   /// The scale of the full resolution; empty where it has none.
@@ -50,11 +59,10 @@ struct OMEZarrScene: Sendable {
     let multiscale = try OMEZarrMultiscale(group, document)
     name = multiscale.name ?? group["omero"]?["name"]?.string
     dimensions = multiscale.axes
-    isLabels = group["image-label"] != nil
-    for channel in (group["omero"]?["channels"]?.array ?? []).prefix(4096) {
-      let label = channel["label"]
-      channels.append((label?.string ?? label?.int.map(String.init), channel["color"]?.string.flatMap(RGB.init(hex:))))
-    }
+    version = multiscale.version
+    namedLevels = multiscale.datasets.count
+    labels = group["image-label"].map(LabelDescription.list)
+    channels = (group["omero"]?["channels"]?.array ?? []).prefix(4096).map(OMEZarrChannel.init)
     for (index, dataset) in multiscale.datasets.enumerated() {
       guard let path = ZarrKey.inside(key, path: dataset.path) else {
         throw document.damaged("the dataset's path \(dataset.path.prefix(80)) leads out of the image's folder")
@@ -76,7 +84,9 @@ struct OMEZarrScene: Sendable {
           return dimensions.micrometers(of: axis).map { $0 * scale[axis] }
         }
         physicalSize = .init(x: length(dimensions.x), y: length(dimensions.y), z: length(dimensions.z))
+        lacksUnits = [dimensions.x, dimensions.y].contains { dimensions.units[$0] == nil && scale[$0] != 1 }
         firstScale = scale
+        translation = dataset.translation ?? []
       }
     }
   }

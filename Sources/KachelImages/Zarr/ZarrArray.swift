@@ -16,6 +16,10 @@ public final class ZarrArray: Sendable {
   public let planes: Int
   /// The shape of what is decoded at once.
   public var chunkShape: [Int] { layout.chunk.shape }
+  /// The shape of a shard, where chunks lie in shards.
+  var shardShape: [Int]? { layout.shards.map { zip(chunkShape, $0.chunks).map { $0 * $1 } } }
+  /// Whether numbers that are not stored are 0.
+  var isFilledWithZeros: Bool { layout.fill.allSatisfy { $0 == 0 } }
   /// The dimensions' names, where the array has them.
   var dimensionNames: [String]? { layout.dimensionNames }
   /// The compressions of the chunks, by name.
