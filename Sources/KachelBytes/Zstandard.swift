@@ -37,10 +37,30 @@ public enum Zstandard {
 
   /// Compresses into one frame that carries its content's size. The same bytes come out for the same input and level.
   public static func compress(_ input: UnsafeRawBufferPointer, level: Int32 = 3) -> [UInt8] {
+    ZstandardCompressor(level: level).compress(input)
+  }
+}
+
+/// Compresses again and again, which saves making the tables anew. Not for several threads at once.
+public final class ZstandardCompressor {
+  public let level: Int32
+  private let context: OpaquePointer
+
+  public init(level: Int32) {
+    self.level = level
+    // Fails only without memory.
+    guard let context = ZSTD_createCCtx() else { preconditionFailure("no memory for Zstandard") }
+    self.context = context
+  }
+
+  deinit { ZSTD_freeCCtx(context) }
+
+  /// One frame that carries its content's size. The same bytes come out for the same input and level.
+  public func compress(_ input: UnsafeRawBufferPointer) -> [UInt8] {
     let bound = ZSTD_compressBound(input.count)
     return [UInt8](unsafeUninitializedCapacity: bound) { buffer, initialized in
       // Fails only where the output is smaller than the bound, or without memory.
-      let size = ZSTD_compress(buffer.baseAddress, bound, input.baseAddress, input.count, level)
+      let size = ZSTD_compressCCtx(context, buffer.baseAddress, bound, input.baseAddress, input.count, level)
       precondition(ZSTD_isError(size) == 0, String(cString: ZSTD_getErrorName(size)))
       initialized = size
     }

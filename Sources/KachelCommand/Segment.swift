@@ -17,6 +17,7 @@ struct Segment: AsyncParsableCommand {
         kachel segment plate/ -m m.czann -o results --format ome.zarr
         kachel segment slide.czi -m m.czann --region 1000,500,2048,2048 --memory 2G
         kachel segment https://host/path/image.ome.zarr -m nuclei.czann
+        kachel segment image.ome.zarr -m m.czann -o image.ome.zarr/labels/nuclei
       """)
 
   @Argument(
@@ -28,7 +29,10 @@ struct Segment: AsyncParsableCommand {
   @Option(name: .shortAndLong, help: "The model package: .czmodel, .czseg or .czann.") var model: String
   @Option(
     name: .shortAndLong,
-    help: "What to write (default: the image's name with .labels.ome.zarr); of several images, the folder for results.")
+    help: """
+      What to write (default: the image's name with .labels.ome.zarr), or IMAGE/labels/NAME for labels in the OME-Zarr \
+      IMAGE; of several images, the folder for results.
+      """)
   var output: String?
   @Option(help: "The extension of results that are named after their image: \(OutputFormat.list).") var format =
     "ome.zarr"
@@ -41,6 +45,7 @@ struct Segment: AsyncParsableCommand {
   @Option(help: "Set pixels whose winning class is less probable than this (0 to 1) to 0.") var minimumConfidence:
     Float?
   @Flag(help: "Replace outputs that exist.") var overwrite = false
+  @OptionGroup var storage: OutputOptions
 
   @OptionGroup var planes: PlaneOptions
   @Option(help: "A channel by name or index; once for each channel that the model takes.") var channel: [String] = []
@@ -89,6 +94,7 @@ struct Segment: AsyncParsableCommand {
       result: output ?? "\(name).\(package.metadata.kind.resultName).\(format)", confidence: confidence,
       preview: preview, overwrite: overwrite)
     outputs.command = command
+    outputs.omeZarr = storage.omeZarr
     let line = quiet ? nil : ProgressLine()
     defer { line?.close() }
     let result = try await Interruption.stopping { [outputs] in
@@ -107,7 +113,7 @@ struct Segment: AsyncParsableCommand {
       images, with: package, options: options,
       outputs: SegmentationBatchOutputs(
         folder: output ?? "", extension: format, confidenceFolder: confidence, previewFolder: preview,
-        overwrite: overwrite, command: command))
+        omeZarr: storage.omeZarr, overwrite: overwrite, command: command))
     let line = quiet ? nil : ProgressLine()
     defer { line?.close() }
     let count = batch.images.count

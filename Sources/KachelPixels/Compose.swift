@@ -22,12 +22,17 @@ extension PixelBuffer {
   /// Whether every byte is 0.
   public var isZero: Bool { isFilled(with: 0) }
 
-  /// Whether every byte has a value.
+  /// Whether every byte has a value. Tells soon where the first bytes have another one.
   public func isFilled(with byte: UInt8) -> Bool {
-    let words = bytes.count / 8, pattern = UInt64(byte) &* 0x0101_0101_0101_0101
-    var difference: UInt64 = 0
-    for index in 0..<words { difference |= bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self) ^ pattern }
-    for index in words * 8..<bytes.count { difference |= UInt64(bytes[index] ^ byte) }
-    return difference == 0
+    let pattern = UInt64(byte) &* 0x0101_0101_0101_0101
+    for start in stride(from: 0, to: bytes.count, by: 4096) {
+      let part = UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + 4096, bytes.count)])
+      let words = part.count / 8
+      var difference: UInt64 = 0
+      for index in 0..<words { difference |= part.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self) ^ pattern }
+      for index in words * 8..<part.count { difference |= UInt64(part[index] ^ byte) }
+      if difference != 0 { return false }
+    }
+    return true
   }
 }

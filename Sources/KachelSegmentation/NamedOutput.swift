@@ -11,23 +11,32 @@ struct NamedOutput: Sendable {
   /// - Parameter overwrite: whether what has the name is replaced, if it is what an output can be.
   /// - Throws: ``SegmentationError`` where no format has the extension, ``BytesError`` where the output cannot be
   ///   created.
-  init(_ path: String, overwrite: Bool) throws {
-    do throws(ImageError) { format = try OutputFormat(path: path) } catch {
-      throw SegmentationError(.option, file: path, error.reason)
-    }
+  init(_ path: String, omeZarr: OMEZarrOptions = OMEZarrOptions(), overwrite: Bool) throws {
+    format = try Self.format(of: path, omeZarr: omeZarr)
     if overwrite { try Self.checkReplaceable(path, by: format) }
     pending = try PendingOutput(path: path, overwrite: overwrite)
   }
 
+  static func format(of path: String, omeZarr: OMEZarrOptions) throws(SegmentationError) -> OutputFormat {
+    do throws(ImageError) { return try OutputFormat(path: path, omeZarr: omeZarr) } catch {
+      throw SegmentationError(.option, file: path, error.reason)
+    }
+  }
+
   /// Writing or replacing an output must not destroy another one, the image or the model.
-  static func checkNames(_ outputs: [String], inputs: [String]) throws(SegmentationError) {
+  ///
+  /// - Parameter firstMayLieInFirstInput: whether the first output are labels in the image that is the first input.
+  static func checkNames(
+    _ outputs: [String], inputs: [String], firstMayLieInFirstInput: Bool = false
+  ) throws(SegmentationError) {
     func standard(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path }
     // What is no name at all is told as that later.
     let names = outputs.filter { ![".", "..", nil].contains($0.split(separator: "/").last) }.map(standard)
     let all = names + inputs.filter { !RemoteAddress.isAddress($0) }.map(standard)
     for (index, name) in names.enumerated() {
-      for other in all[(index + 1)...] where (name + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(name + "/")
-      {
+      for (place, other) in all.enumerated().dropFirst(index + 1)
+      where (name + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(name + "/") {
+        if firstMayLieInFirstInput && index == 0 && place == names.count { continue }
         throw SegmentationError(
           .option, file: name,
           "is, holds, or lies in \(other): the outputs and what is read must have different names")
@@ -37,7 +46,7 @@ struct NamedOutput: Sendable {
 
   /// Replacing deletes a whole folder, so it must be one that a run has made or an empty one, not one that happens to
   /// have the name.
-  private static func checkReplaceable(_ path: String, by format: OutputFormat) throws(BytesError) {
+  static func checkReplaceable(_ path: String, by format: OutputFormat) throws(BytesError) {
     let files = FileManager.default
     var isFolder: ObjCBool = false
     guard files.fileExists(atPath: path, isDirectory: &isFolder) else { return }

@@ -67,12 +67,9 @@ actor ResultSink {
   /// - Throws: ``ImageError``, also where a format cannot hold the result.
   init(_ layout: ResultLayout, _ outputs: PendingOutputs, readableLevels: Int) throws {
     self.layout = layout
-    main = try ImageWriter(
-      layout.result, to: outputs.result.pending, as: outputs.result.format, cacheBytes: layout.cacheBytes,
-      readableLevels: readableLevels)
-    confidence = try outputs.confidence.map { output throws(ImageError) in
-      try ImageWriter(layout.confidence, to: output.pending, as: output.format, cacheBytes: layout.cacheBytes)
-    }
+    main = try outputs.resultWriter(
+      layout.result, cacheBytes: layout.cacheBytes, readableLevels: readableLevels)
+    confidence = try outputs.confidenceWriter(layout.confidence, cacheBytes: layout.cacheBytes)
   }
 
   /// Goes on with a scene.

@@ -71,7 +71,7 @@ public struct Segmentation: Sendable {
       return try prepare(engine, outputs)
     }
     progress(.planned(run.summary))
-    run.warnings.forEach { progress(.warning($0)) }
+    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
     let readableLevels =
       outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
     let sink = try ResultSink(run.layout, pending, readableLevels: readableLevels)
@@ -92,7 +92,8 @@ public struct Segmentation: Sendable {
     try Task.checkCancellation()
     try await engineStage.run { try pending.commit() }
     return SegmentationResult(
-      outputs: pending.paths, tiles: run.tiles, warnings: run.warnings, provenance: run.provenance(0, outputs.command))
+      outputs: pending.paths, tiles: run.tiles, warnings: run.warnings + pending.warnings,
+      provenance: run.provenance(0, outputs.command))
   }
 
   var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }

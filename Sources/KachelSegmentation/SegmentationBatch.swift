@@ -51,6 +51,7 @@ public struct SegmentationBatch: Sendable {
         confidence: outputs.confidenceFolder.map { path($0, ".confidence.\(outputs.extension)") },
         preview: outputs.previewFolder.map { path($0, ".png") }, overwrite: outputs.overwrite)
       output.command = outputs.command
+      output.omeZarr = outputs.omeZarr
       return output
     }
     folders = [outputs.folder, outputs.confidenceFolder, outputs.previewFolder].compactMap { $0 }.filter { !$0.isEmpty }
@@ -122,18 +123,21 @@ public struct SegmentationBatchOutputs: Sendable {
   public var `extension`: String
   public var confidenceFolder: String?
   public var previewFolder: String?
+  /// How an OME-Zarr is stored.
+  public var omeZarr: OMEZarrOptions
   public var overwrite: Bool
   /// The command line to store in the provenance.
   public var command: [String]?
 
   public init(
     folder: String = "", extension: String = "ome.zarr", confidenceFolder: String? = nil, previewFolder: String? = nil,
-    overwrite: Bool = false, command: [String]? = nil
+    omeZarr: OMEZarrOptions = OMEZarrOptions(), overwrite: Bool = false, command: [String]? = nil
   ) {
     self.folder = folder
     self.extension = `extension`
     self.confidenceFolder = confidenceFolder
     self.previewFolder = previewFolder
+    self.omeZarr = omeZarr
     self.overwrite = overwrite
     self.command = command
   }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 private import Foundation
 import KachelBytes
-import KachelImages
+public import KachelImages
+import KachelPixels
 
 /// Where the results of a run go.
 public struct SegmentationOutputs: Sendable {
   /// The image with the labels, or with the values of a regression; its format follows from the name, see
-  /// ``OutputFormat/init(path:)``.
+  /// ``OutputFormat/init(path:)``. `IMAGE/labels/NAME` of the image that is segmented, an OME-Zarr, are labels in it; see
+  /// ``OMEZarrLabels``.
   public var result: String
   /// The image with the winning class's probability.
   public var confidence: String?
@@ -14,6 +16,8 @@ public struct SegmentationOutputs: Sendable {
   public var preview: String?
   /// Whether outputs that exist are replaced, when the new ones are complete.
   public var overwrite = false
+  /// How those outputs are stored that are OME-Zarrs.
+  public var omeZarr = OMEZarrOptions()
   /// The command line to store in the provenance.
   public var command: [String]?
 
@@ -27,8 +31,13 @@ public struct SegmentationOutputs: Sendable {
 
 /// The outputs under their temporary names.
 struct PendingOutputs: Sendable {
-  let result: NamedOutput
-  let confidence: NamedOutput?
+  private enum Target: Sendable {
+    case image(NamedOutput)
+    case labels(OMEZarrLabels)
+  }
+
+  private let result: Target
+  private let confidence: NamedOutput?
   private let previews: [PendingOutput]
 
   init(
@@ -38,10 +47,21 @@ struct PendingOutputs: Sendable {
     if isRegression && outputs.confidence != nil {
       throw SegmentationError(.option, file: image.path, "a regression has no classes and so no --confidence")
     }
+    let isInImage = OMEZarrLabels.isInside(image.path, path: outputs.result)
     try NamedOutput.checkNames(
-      [outputs.result, outputs.confidence, outputs.preview].compactMap { $0 }, inputs: [image.path, model])
-    result = try NamedOutput(outputs.result, overwrite: outputs.overwrite)
-    confidence = try outputs.confidence.map { try NamedOutput($0, overwrite: outputs.overwrite) }
+      [outputs.result, outputs.confidence, outputs.preview].compactMap { $0 }, inputs: [image.path, model],
+      firstMayLieInFirstInput: isInImage)
+    let formats = try (isInImage ? [] : [outputs.result] + [outputs.confidence].compactMap { $0 })
+      .map { try NamedOutput.format(of: $0, omeZarr: outputs.omeZarr) }
+    if !isInImage { try Self.check(outputs, isUsed: formats.contains(where: \.isFolder)) }
+    if isInImage {
+      result = .labels(try Self.labels(outputs, selection: selection, image: image, isRegression: isRegression))
+    } else {
+      result = .image(try NamedOutput(outputs.result, omeZarr: outputs.omeZarr, overwrite: outputs.overwrite))
+    }
+    confidence = try outputs.confidence.map {
+      try NamedOutput($0, omeZarr: outputs.omeZarr, overwrite: outputs.overwrite)
+    }
     var previews: [PendingOutput] = []
     if let preview = outputs.preview {
       for scene in selection.scenes {
@@ -60,11 +80,71 @@ struct PendingOutputs: Sendable {
     self.previews = previews
   }
 
+  /// Labels in the image itself, which have its size.
+  private static func labels(
+    _ outputs: SegmentationOutputs, selection: PlaneSelection, image: any ImageSource, isRegression: Bool
+  ) throws -> OMEZarrLabels {
+    func refusal(_ reason: String) -> SegmentationError {
+      SegmentationError(
+        .option, file: outputs.result, "\(reason), or name an output of its own, such as labels.ome.zarr")
+    }
+    if isRegression { throw refusal("a regression gives values, no labels for an image; choose another model") }
+    let description = image.description
+    guard selection.times.count == description.times, selection.depths.count == description.depth,
+      zip(selection.scenes, selection.regions).allSatisfy({ Region(description.scenes[$0].size) == $1 })
+    else { throw refusal("labels in an image have its size; leave --region, --time and --z out") }
+    let labels = try OMEZarrLabels(
+      path: outputs.result, of: image.path, scenes: selection.scenes, overwrite: outputs.overwrite,
+      options: outputs.omeZarr)
+    if outputs.overwrite { for path in labels.paths { try NamedOutput.checkReplaceable(path, by: .omeZarr()) } }
+    return labels
+  }
+
+  private static func check(_ outputs: SegmentationOutputs, isUsed: Bool) throws(SegmentationError) {
+    guard isUsed || outputs.omeZarr == OMEZarrOptions() else {
+      throw SegmentationError(
+        .option, file: outputs.result, "is no OME-Zarr; --zarr, --shard and --chunk say how those are stored")
+    }
+    do throws(OMEZarrOptions.Refusal) { try outputs.omeZarr.check() } catch {
+      throw SegmentationError(.option, file: outputs.result, error.description)
+    }
+  }
+
   func previewPath(scene: Int) -> String? { previews.isEmpty ? nil : previews[scene].temporaryPath }
 
-  private var all: [PendingOutput] { [result.pending] + (confidence.map { [$0.pending] } ?? []) + previews }
+  /// What the user should know before the run.
+  var warnings: [String] { if case .labels(let labels) = result { labels.warnings } else { [] } }
 
-  var paths: [String] { all.map(\.path) }
+  func resultWriter(_ image: OutputImage, cacheBytes: Int, readableLevels: Int) throws(ImageError) -> ImageWriter {
+    switch result {
+    case .image(let output):
+      try ImageWriter(
+        image, to: output.pending, as: output.format, cacheBytes: cacheBytes, readableLevels: readableLevels)
+    case .labels(let labels):
+      try ImageWriter(image, into: labels, cacheBytes: cacheBytes, readableLevels: readableLevels)
+    }
+  }
 
-  func commit() throws(BytesError) { try PendingOutput.commit(all) }
+  func confidenceWriter(_ image: OutputImage, cacheBytes: Int) throws(ImageError) -> ImageWriter? {
+    guard let confidence else { return nil }
+    return try ImageWriter(image, to: confidence.pending, as: confidence.format, cacheBytes: cacheBytes)
+  }
+
+  private var others: [PendingOutput] { (confidence.map { [$0.pending] } ?? []) + previews }
+
+  var paths: [String] {
+    let results =
+      switch result {
+      case .image(let output): [output.pending.path]
+      case .labels(let labels): labels.paths
+      }
+    return results + others.map(\.path)
+  }
+
+  func commit() throws {
+    switch result {
+    case .image(let output): try PendingOutput.commit([output.pending] + others)
+    case .labels(let labels): try labels.commit(with: others)
+    }
+  }
 }

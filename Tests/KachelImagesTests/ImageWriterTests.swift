@@ -22,7 +22,7 @@ import Testing
         .init(name: "second", pixelType: .uint16, layout: layout),
       ],
       depths: .init(count: 2))
-    let writer = try ImageWriter(image, to: output, as: .omeZarr)
+    let writer = try ImageWriter(image, to: output, as: .omeZarr())
     let pixels = PixelBuffer(width: size.width, height: size.height, samples: layout.samples, type: .uint16)
     func value(_ channel: Int, _ z: Int, _ pixel: Int, _ color: Int) -> Int {
       channel * 9000 + z * 5000 + pixel * 5 + color
@@ -63,7 +63,7 @@ import Testing
       name: "mixed", content: .intensities, scenes: [.init(size: Size(width: 3, height: 3))],
       channels: [.init(name: "a", pixelType: .uint8), .init(name: "b", pixelType: .uint16)])
     #expect {
-      _ = try ImageWriter(image, to: output, as: .omeZarr)
+      _ = try ImageWriter(image, to: output, as: .omeZarr())
     } throws: { error in
       (error as? ImageError)?.kind == .unsupported && "\(error)".contains("choose channels of one type")
     }
@@ -77,7 +77,7 @@ import Testing
     let image = OutputImage(
       name: "labels", content: .labels([]), scenes: [.init(size: size)], channels: [.init(name: "a", pixelType: .uint8)]
     )
-    let writer = try ImageWriter(image, to: output, as: .omeZarr, readableLevels: 3)
+    let writer = try ImageWriter(image, to: output, as: .omeZarr(), readableLevels: 3)
     let pixels = PixelBuffer(width: size.width, height: size.height, type: .uint8)
     for index in 0..<size.area { pixels.bytes[index] = UInt8(index % 5) }
     try writer.write(pixels, at: Region(size), of: PlaneIndex())

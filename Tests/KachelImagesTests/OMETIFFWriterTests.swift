@@ -351,7 +351,7 @@ import Testing
 
   @Test(arguments: [
     ("a.tif", OutputFormat.omeTIFF), ("a.OME.TIFF", .omeTIFF), ("b/a.ome.btf", .omeTIFF), ("a.tf8", .omeTIFF),
-    ("a.tif.zarr", .omeZarr), ("a.tif/b", .omeZarr),
+    ("a.tif.zarr", .omeZarr()), ("a.tif/b", .omeZarr()),
   ]) func extensions(_ path: String, _ format: OutputFormat) throws {
     #expect(try OutputFormat(path: path) == format)
   }

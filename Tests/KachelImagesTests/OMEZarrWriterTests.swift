@@ -16,7 +16,7 @@ import Testing
     let image = OutputImage(
       name: "result", content: .labels([]), scenes: [.init(size: size)], channels: [.init(name: "a", pixelType: type)],
       times: .init(count: times), axes: times > 1 ? ["t", "z"] : [])
-    return (try ImageWriter(image, to: output, as: .omeZarr, cacheBytes: cacheBytes), output)
+    return (try ImageWriter(image, to: output, as: .omeZarr(), cacheBytes: cacheBytes), output)
   }
 
   private static func complete(_ writer: ImageWriter, _ output: PendingOutput) throws {

@@ -140,7 +140,7 @@ import Testing
     let written = OutputImage(
       name: "result", content: .labels([]), scenes: [.init(size: Size(width: 1300, height: 1500))],
       channels: [.init(name: "a", pixelType: .uint16)], times: .init(count: 2), pixelSize: .init(x: 0.25, y: 0.5))
-    let writer = try ImageWriter(written, to: output, as: .omeZarr)
+    let writer = try ImageWriter(written, to: output, as: .omeZarr())
     let pixels = PixelBuffer(width: 1300, height: 1500, type: .uint16)
     for index in 0..<pixels.size.area { pixels.values(as: UInt16.self)[index] = UInt16(index % 50_021) }
     try writer.write(pixels, at: Region(pixels.size), of: PlaneIndex(time: 1))

@@ -101,7 +101,11 @@ import Testing
   }
 
   @Test(
-    arguments: PixelType.allCases, [Size(width: 1, height: 1), Size(width: 7, height: 4), Size(width: 16, height: 9)])
+    arguments: PixelType.allCases,
+    [
+      Size(width: 1, height: 1), Size(width: 7, height: 4), Size(width: 16, height: 9), Size(width: 64, height: 2),
+      Size(width: 75, height: 5),
+    ])
   func downsamplingTakesTheModeOrTheMean(type: PixelType, size: Size) {
     let input = Self.buffer(size, type: type, below: 4)
     let mode = PixelBuffer(width: 0, height: 0, type: type), mean = PixelBuffer(width: 0, height: 0, type: type)

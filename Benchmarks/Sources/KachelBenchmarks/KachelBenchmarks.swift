@@ -7,7 +7,7 @@ import Kachel
 struct KachelBenchmarks: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "What Benchmarks/run and Benchmarks/formats need besides Kachel itself.",
-    subcommands: [MakeSlide.self, MakeSparseSlide.self, EngineOnly.self, ReadImage.self])
+    subcommands: [MakeSlide.self, MakeSparseSlide.self, EngineOnly.self, ReadImage.self, WriteImage.self])
 }
 
 struct EngineOnly: AsyncParsableCommand {

@@ -12,7 +12,9 @@ public final class ImageWriter {
   private let samples: SampleStorage
   private let cacheBytes: Int
   private let readableLevels: Int
-  private let output: PendingOutput
+  /// What errors call the output, and where its scratch files go.
+  private let name: String
+  private let temporaryPath: String
   private var pyramids: [Int: ScenePyramid] = [:]
   private let scratch: PixelBuffer
   /// Where resolutions go that the file does not hold.
@@ -23,24 +25,56 @@ public final class ImageWriter {
   ///   - cacheBytes: the memory for tiles that wait for pixels.
   ///   - readableLevels: how many resolutions of a scene can be read back at least, whatever the file holds.
   /// - Throws: `unsupported` where the format cannot hold such an image, `cannotWrite`.
-  public init(
+  public convenience init(
     _ image: OutputImage, to output: PendingOutput, as format: OutputFormat, cacheBytes: Int = 128 << 20,
     readableLevels: Int = 1
   ) throws(ImageError) {
+    try image.check(output.path)
+    let samples = format.sampleStorage
+    let container = try format.container(for: try image.stored(as: samples, in: output.path), at: output)
+    self.init(
+      image, container, samples, name: output.path, temporaryPath: output.temporaryPath, cacheBytes: cacheBytes,
+      readableLevels: readableLevels)
+  }
+
+  /// Writes labels into the image that they belong to; they are committed with it.
+  ///
+  /// - Throws: `unsupported` where the labels do not match the image, `cannotWrite`.
+  public convenience init(
+    _ image: OutputImage, into labels: OMEZarrLabels, cacheBytes: Int = 128 << 20, readableLevels: Int = 1
+  ) throws(ImageError) {
+    try image.check(labels.paths[0])
+    let container = try OMEZarrContainer(image, into: labels)
+    self.init(
+      image, container, .planes, name: labels.paths[0], temporaryPath: labels.temporaryPath, cacheBytes: cacheBytes,
+      readableLevels: readableLevels)
+  }
+
+  private init(
+    _ image: OutputImage, _ container: any ImageContainer, _ samples: SampleStorage, name: String,
+    temporaryPath: String, cacheBytes: Int, readableLevels: Int
+  ) {
     self.image = image
+    self.container = container
+    self.samples = samples
+    (self.name, self.temporaryPath) = (name, temporaryPath)
     self.cacheBytes = cacheBytes
     self.readableLevels = readableLevels
-    self.output = output
     scratch = PixelBuffer(width: 0, height: 0, type: image.pixelType)
-    try image.check(output.path)
-    samples = format.sampleStorage
-    container = try format.container(for: try image.stored(as: samples, in: output.path), at: output)
   }
 
   /// The sizes of a scene's resolutions that can be read back, the full one first.
-  public func levels(of scene: Int) -> [Size] {
-    let size = image.scenes[scene].size, held = ScenePyramid.sizes(of: size, count: container.levelCount(of: scene))
-    return held.count < readableLevels ? ScenePyramid.sizes(of: size, count: readableLevels) : held
+  public func levels(of scene: Int) -> [Size] { steps(of: scene).map(\.size) }
+
+  private func steps(of scene: Int) -> [ScenePyramid.Step] {
+    let size = image.scenes[scene].size
+    var steps =
+      container.steps(of: scene)
+      ?? ScenePyramid.sizes(of: size, count: container.levelCount(of: scene)).map { .init(size: $0, isHeld: true) }
+    while steps.count < readableLevels, let last = steps.last?.size {
+      steps.append(.init(size: Size(width: (last.width + 1) / 2, height: (last.height + 1) / 2), isHeld: false))
+    }
+    return steps
   }
 
   /// The size of the blocks in which a scene is written best: regions that are one of these, from the corner on, are
@@ -103,10 +137,11 @@ public final class ImageWriter {
   private func pyramid(_ scene: Int) throws(ImageError) -> ScenePyramid {
     if let pyramid = pyramids[scene] { return pyramid }
     let isLabels = if case .labels = image.content { true } else { false }
-    let held = ScenePyramid.sizes(of: image.scenes[scene].size, count: container.levelCount(of: scene)).count
-    let pyramid = try ScenePyramid(sizes: levels(of: scene), isLabels: isLabels) {
-      [unowned self] (level: Int, size: Size) throws(ImageError) -> TiledPlanes in
-      guard level < held else { return try scratchLevel(size: size) }
+    let steps = steps(of: scene)
+    let pyramid = try ScenePyramid(sizes: steps.map(\.size), isLabels: isLabels) {
+      [unowned self] (step: Int, size: Size) throws(ImageError) -> TiledPlanes in
+      guard steps[step].isHeld else { return try scratchLevel(size: size) }
+      let level = steps[..<step].count { $0.isHeld }
       return try container.level(level, of: scene, size: size, cacheBytes: cacheBytes)
     }
     pyramids[scene] = pyramid
@@ -115,14 +150,14 @@ public final class ImageWriter {
 
   private func scratchLevel(size: Size) throws(ImageError) -> TiledPlanes {
     let spool: TileSpool
-    if let known = self.spool { spool = known } else { spool = try TileSpool(for: output) }
+    if let known = self.spool { spool = known } else { spool = try TileSpool(for: name, at: temporaryPath) }
     self.spool = spool
     let isPlanar = samples == .planes
     return TiledPlanes(
       .init(
         planes: image.planes * (isPlanar ? image.layout.samples : 1), size: size,
         tile: Size(width: 1024, height: 1024), samples: isPlanar ? 1 : image.layout.samples, type: image.pixelType,
-        edge: .cropped), store: SpooledTiles(in: spool, codec: ZstandardTiles(file: output.path)),
+        edge: .cropped), store: SpooledTiles(in: spool, codec: ZstandardTiles(file: name)),
       cacheBytes: cacheBytes)
   }
 }
@@ -141,12 +176,19 @@ enum SampleStorage {
 protocol ImageContainer: AnyObject {
   /// How many resolutions of a scene the file holds; `nil` for as many as make the last one small.
   func levelCount(of scene: Int) -> Int?
+  /// A scene's resolutions, where their sizes are given.
+  func steps(of scene: Int) -> [ScenePyramid.Step]?
   /// Makes room for one resolution of a scene. Resolutions come in order, and scenes one after the other.
   func level(_ level: Int, of scene: Int, size: Size, cacheBytes: Int) throws(ImageError) -> TiledPlanes
   /// Writes what makes the levels of a scene an image.
   func finish(scene: Int, _ pyramid: ScenePyramid, attributes: [String: any Encodable & Sendable]) throws
   /// Completes the file.
   func finish() throws
+}
+
+extension ImageContainer {
+  /// Most formats hold resolutions of any size.
+  func steps(of scene: Int) -> [ScenePyramid.Step]? { nil }
 }
 
 extension OutputImage {

@@ -4,7 +4,7 @@ import KachelBytes
 /// The formats that images and label images are written in.
 public enum OutputFormat: Sendable, Hashable {
   /// A folder in the layout of OME-Zarr.
-  case omeZarr
+  case omeZarr(OMEZarrOptions = OMEZarrOptions())
   /// One TIFF file with OME-XML in it.
   case omeTIFF
   /// One file as ZEN has it.
@@ -14,12 +14,16 @@ public enum OutputFormat: Sendable, Hashable {
 
   /// The format that follows from a name's extension; a name without one is a folder of OME-Zarr.
   ///
-  /// - Throws: `unsupported` where no format has that extension.
-  public init(path: String) throws(ImageError) {
+  /// - Parameter omeZarr: how it is stored if it is an OME-Zarr.
+  /// - Throws: `unsupported` where no format has that extension, or `path` is an address.
+  public init(path: String, omeZarr: OMEZarrOptions = OMEZarrOptions()) throws(ImageError) {
+    guard !path.contains("://") else {
+      throw ImageError(.unsupported, file: path, "is an address; images are written on this machine only")
+    }
     let file = path.lowercased().split(separator: "/").last ?? ""
     // What is no name at all, as `..`, has no extension either.
     if file.hasSuffix(".zarr") || !file.drop(while: { $0 == "." }).contains(".") {
-      self = .omeZarr
+      self = .omeZarr(omeZarr)
     } else if [".tif", ".tiff", ".btf", ".tf8"].contains(where: { file.hasSuffix($0) }) {
       self = .omeTIFF
     } else if file.hasSuffix(".czi") {
@@ -43,7 +47,7 @@ public enum OutputFormat: Sendable, Hashable {
   public static let list = ".ome.zarr, .ome.tiff, .czi and .png"
 
   /// Whether an output of this format is a folder.
-  public var isFolder: Bool { self == .omeZarr }
+  public var isFolder: Bool { if case .omeZarr = self { true } else { false } }
 
   var sampleStorage: SampleStorage {
     switch self {
@@ -55,7 +59,7 @@ public enum OutputFormat: Sendable, Hashable {
 
   func container(for image: OutputImage, at output: PendingOutput) throws(ImageError) -> any ImageContainer {
     switch self {
-    case .omeZarr: try OMEZarrContainer(image, folder: output.temporaryPath)
+    case .omeZarr(let options): try OMEZarrContainer(image, folder: output.temporaryPath, options: options)
     case .omeTIFF: try OMETIFFContainer(image, at: output)
     case .czi: try CZIContainer(image, output: output)
     case .png: try PNGContainer(image, at: output)

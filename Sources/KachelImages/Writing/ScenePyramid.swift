@@ -24,6 +24,47 @@ final class ScenePyramid {
     levels = [try makeLevel(0, sizes[0])]
   }
 
+  /// One resolution.
+  struct Step: Hashable {
+    var size: Size
+    /// Whether the file holds it; if not, it only leads to smaller ones or is read back.
+    var isHeld: Bool
+  }
+
+  /// The resolutions that lead to all of the given sizes, which the file holds, each half of the one before: rounded up
+  /// as elsewhere here, or down as other programs do.
+  ///
+  /// - Parameter sizes: the full resolution first.
+  /// - Returns: `nil` where halving does not lead there.
+  static func steps(through sizes: [Size]) -> [Step]? {
+    var steps: [Step] = []
+    for size in sizes {
+      guard let start = steps.last?.size else {
+        steps.append(Step(size: size, isHeld: true))
+        continue
+      }
+      guard size.width > 0, size.height > 0 else { return nil }
+      let halvings = (1...31).first { shift in
+        [false, true].contains { side(start.width, shift, isUp: $0) == size.width }
+          && [false, true].contains { side(start.height, shift, isUp: $0) == size.height }
+      }
+      guard let halvings else { return nil }
+      let isWidthUp = side(start.width, halvings, isUp: true) == size.width
+      let isHeightUp = side(start.height, halvings, isUp: true) == size.height
+      for shift in 1...halvings {
+        let half = Size(
+          width: side(start.width, shift, isUp: isWidthUp), height: side(start.height, shift, isUp: isHeightUp))
+        steps.append(Step(size: half, isHeld: shift == halvings))
+      }
+    }
+    return steps
+  }
+
+  /// A side after so many halvings.
+  private static func side(_ side: Int, _ halvings: Int, isUp: Bool) -> Int {
+    (side + (isUp ? 1 << halvings - 1 : 0)) >> halvings
+  }
+
   /// The sizes of the levels of an image; so many as are wanted, or until the last is small.
   static func sizes(of size: Size, count: Int?) -> [Size] {
     var sizes = [size]
@@ -58,7 +99,8 @@ final class ScenePyramid {
       // The tiles of the next level above which this level holds anything, each once.
       var done: Set<TileIndex> = []
       for stored in level.storedTiles(of: plane) {
-        for tile in next.tiles(of: plane, in: Self.halved(level.region(of: stored))) where done.insert(tile).inserted {
+        let below = Self.halved(level.region(of: stored)).intersection(Region(next.size))
+        for tile in next.tiles(of: plane, in: below) where done.insert(tile).inserted {
           try Task.checkCancellation()
           let region = next.region(of: tile)
           let above = Region(x: region.x * 2, y: region.y * 2, width: region.width * 2, height: region.height * 2)

@@ -16,13 +16,19 @@ final class TileSpool {
   private let descriptor: Int32
   private(set) var count = 0
 
-  /// - Parameter output: what the tiles are meant for; the spool lies on the same disk, and errors name the output.
-  init(for output: PendingOutput) throws(ImageError) {
-    self.output = output.path
-    let path = output.temporaryPath + ".tiles"
+  convenience init(for output: PendingOutput) throws(ImageError) {
+    try self.init(for: output.path, at: output.temporaryPath)
+  }
+
+  /// - Parameters:
+  ///   - output: what the tiles are meant for, as errors call it.
+  ///   - temporaryPath: where it lies until it is complete; the spool lies beside it, on the same disk.
+  init(for output: String, at temporaryPath: String) throws(ImageError) {
+    self.output = output
+    let path = temporaryPath + ".tiles"
     descriptor = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
-      throw ImageError(.cannotWrite, file: output.path, "cannot be created: \(String(cString: strerror(errno)))")
+      throw ImageError(.cannotWrite, file: output, "cannot be created: \(String(cString: strerror(errno)))")
     }
     unlink(path)
   }
@@ -60,6 +66,11 @@ final class TileSpool {
     }
     return bytes
   }
+
+  func append(_ bytes: [UInt8]) throws(ImageError) -> Int {
+    // `withUnsafeBytes` cannot pass on an error of a known type.
+    try bytes.withUnsafeBytes { bytes in Result { () throws(ImageError) in try append(bytes) } }.get()
+  }
 }
 
 /// How a tile's pixels become bytes in a file.
@@ -88,11 +99,7 @@ final class SpooledTiles: TileStore {
 
   func store(_ pixels: PixelBuffer, at index: TileIndex) throws(ImageError) {
     let bytes = try codec.encode(pixels)
-    // `withUnsafeBytes` cannot pass on an error of a known type.
-    let offset = try bytes.withUnsafeBytes { bytes in
-      Result { () throws(ImageError) in try spool.append(bytes) }
-    }.get()
-    places[index] = (offset, bytes.count)
+    places[index] = (try spool.append(bytes), bytes.count)
   }
 
   func load(_ index: TileIndex, into pixels: PixelBuffer) throws(ImageError) {
@@ -111,11 +118,18 @@ final class SpooledTiles: TileStore {
 }
 
 /// Zstandard frames of tight rows.
-struct ZstandardTiles: TileCodec {
+final class ZstandardTiles: TileCodec {
   /// What the bytes are called in errors.
-  let file: String
+  private let file: String
+  private let compressor: ZstandardCompressor
+  var level: Int32 { compressor.level }
 
-  func encode(_ pixels: PixelBuffer) -> [UInt8] { Zstandard.compress(UnsafeRawBufferPointer(pixels.bytes), level: 1) }
+  init(file: String, level: Int32 = 1) {
+    self.file = file
+    compressor = ZstandardCompressor(level: level)
+  }
+
+  func encode(_ pixels: PixelBuffer) -> [UInt8] { compressor.compress(UnsafeRawBufferPointer(pixels.bytes)) }
 
   func decode(_ bytes: [UInt8], into pixels: PixelBuffer) throws(ImageError) {
     if let problem = bytes.withUnsafeBytes({ Zstandard.decompress($0, into: pixels.bytes) }) {

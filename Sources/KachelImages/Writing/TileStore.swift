@@ -16,4 +16,11 @@ protocol TileStore: AnyObject {
   func store(_ pixels: PixelBuffer, at index: TileIndex) throws(ImageError)
   /// Gives a stored tile back into a buffer of its shape.
   func load(_ index: TileIndex, into pixels: PixelBuffer) throws(ImageError)
+  /// Is called when all tiles of the resolution have come.
+  func finish() throws(ImageError)
+}
+
+extension TileStore {
+  /// Most stores have nothing to complete.
+  func finish() {}
 }

@@ -83,6 +83,7 @@ final class TiledPlanes {
     waiting = [:]
     missingInStore = [:]
     spare = []
+    try store.finish()
   }
 
   /// Reads back a region of finished planes.
@@ -90,9 +91,10 @@ final class TiledPlanes {
   /// - Parameter region: inside the plane; `pixels` is reshaped to its size.
   func read(_ region: Region, of plane: Int, into pixels: PixelBuffer) throws(ImageError) {
     pixels.reshape(width: region.width, height: region.height, samples: shape.samples, type: shape.type)
-    pixels.fill(byte: 0)
+    let touched = tiles(of: plane, in: region)
+    if !touched.allSatisfy(isStored) { pixels.fill(byte: 0) }
     let tile = PixelBuffer(width: 0, height: 0, type: shape.type)
-    for index in tiles(of: plane, in: region) where isStored(index) {
+    for index in touched where isStored(index) {
       let place = self.region(of: index)
       shapeBuffer(tile, for: place)
       try store.load(index, into: tile)

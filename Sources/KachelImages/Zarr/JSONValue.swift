@@ -27,9 +27,14 @@ enum JSONValue: Sendable, Hashable {
     self = try parser.document()
   }
 
-  /// The member of an object; `nil` where there is none or this is no object.
+  /// The member of an object; `nil` where there is none or this is no object, which then stays as it is.
   subscript(name: String) -> JSONValue? {
-    if case .object(let members) = self { members[name] } else { nil }
+    get { if case .object(let members) = self { members[name] } else { nil } }
+    set {
+      guard case .object(var members) = self else { return }
+      members[name] = newValue
+      self = .object(members)
+    }
   }
 
   var isNull: Bool { self == .null }

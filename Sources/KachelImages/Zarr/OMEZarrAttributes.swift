@@ -1,142 +1,118 @@
 // SPDX-License-Identifier: Apache-2.0
 private import KachelPixels
 
-/// The attributes of an OME-Zarr 0.4 image group: `multiscales`, and `image-label` or `omero`.
-struct OMEZarrAttributes: Encodable {
-  private struct Axis: Encodable {
-    var name: String
-    var type: String
-    var unit: String?
-  }
+/// One image of an OME-Zarr that is being written.
+struct OMEZarrGroup {
+  /// Where it is written.
+  var folder: String
+  var name: String
+  var coordinates: OMEZarrCoordinates
+  /// Its resolutions, where their sizes are given.
+  var steps: [ScenePyramid.Step]?
+  /// The path from the group to the image that the labels belong to.
+  var source: String?
 
-  private struct Transformation: Encodable {
-    var type: String
-    var scale: [Double]?
-    var translation: [Double]?
-  }
+  var levels: Int { coordinates.transformations.count }
 
-  private struct Dataset: Encodable {
-    var path: String
-    var coordinateTransformations: [Transformation]
-  }
-
-  private struct Multiscale: Encodable {
-    var version = "0.4"
-    var name: String
-    var axes: [Axis]
-    var datasets: [Dataset]
-    /// The downsampling method.
-    var type: String
-    /// What the specification would like to know beyond its name.
-    var metadata: [String: String]
-  }
-
-  private struct ImageLabel: Encodable {
-    struct Color: Encodable {
-      var value: Int
-      var rgba: [Int]
-      enum CodingKeys: String, CodingKey {
-        case value = "label-value"
-        case rgba
-      }
-    }
-    struct Property: Encodable {
-      var value: Int
-      var name: String
-      enum CodingKeys: String, CodingKey {
-        case value = "label-value"
-        case name
-      }
-    }
-    var version = "0.4"
-    var colors: [Color]
-    var properties: [Property]
-  }
-
-  private struct Omero: Encodable {
-    struct Window: Encodable {
-      var min: Double
-      var max: Double
-      var start: Double
-      var end: Double
-    }
-    struct Channel: Encodable {
-      var label: String
-      var color: String
-      var active = true
-      var window: Window
-    }
-    var version = "0.4"
-    var channels: [Channel]
-  }
-
-  private let multiscale: Multiscale
-  private let labels: ImageLabel?
-  private let omero: Omero?
-  private let further: [String: any Encodable & Sendable]
-
-  init(_ image: OutputImage, scene: Int, levels: Int, further: [String: any Encodable & Sendable]) {
-    self.further = further
-    let axes = OMEZarrAxis.axes(of: image, scene: scene)
-    let datasets = (0..<levels).map { level in
-      let factor = Double(1 << level)
-      var transformations = [
-        Transformation(type: "scale", scale: axes.map { $0.name == "x" || $0.name == "y" ? $0.step * factor : $0.step })
-      ]
-      // The centre of a pixel that stands for factor x factor pixels lies (factor - 1) / 2 pixels further.
-      let translation = axes.map {
-        $0.name == "x" || $0.name == "y" ? $0.origin + (factor - 1) / 2 * $0.step : $0.origin
-      }
-      if translation.contains(where: { $0 != 0 }) {
-        transformations.append(Transformation(type: "translation", translation: translation))
-      }
-      return Dataset(path: "\(level)", coordinateTransformations: transformations)
-    }
-    var downsampling = "mode"
+  /// What the group says of itself: `multiscales`, and `image-label` or `omero`.
+  ///
+  /// - Parameter further: other attributes, by name.
+  func attributes(
+    of image: OutputImage, version: OMEZarrOptions.Version, further: [String: any Encodable & Sendable]
+  ) throws -> JSONValue {
+    let downsampling: String
+    var attributes: [String: JSONValue] = [:]
     switch image.content {
     case .labels(let descriptions):
-      labels = ImageLabel(
-        colors: descriptions.map {
-          .init(value: $0.value, rgba: [Int($0.color.red), Int($0.color.green), Int($0.color.blue), 255])
-        },
-        properties: descriptions.map { .init(value: $0.value, name: $0.name) })
-      omero = nil
+      downsampling = "mode"
+      attributes["image-label"] = .object(labels(descriptions))
     case .intensities:
       downsampling = "mean"
-      labels = nil
-      omero = Omero(channels: image.channels.map(Self.channel))
+      attributes["omero"] = ["channels": .array(image.channels.map(Self.channel))]
     }
-    multiscale = Multiscale(
-      name: image.scenes.count > 1 ? image.scenes[scene].name ?? image.name : image.name,
-      axes: axes.map {
-        Axis(name: String($0.name), type: $0.name == "t" ? "time" : $0.name == "c" ? "channel" : "space", unit: $0.unit)
-      },
-      datasets: datasets, type: downsampling,
-      metadata: ["description": "each pixel is the \(downsampling) of 2 x 2 pixels of the level before"])
+    attributes["multiscales"] = [.object(multiscale(downsampling))]
+    var all = try further.mapValues { try JSONValue(encoding: $0) }
+    switch version {
+    case .v04:
+      for (name, value) in attributes { all[name] = value.stating(version) }
+    case .v05:
+      all["ome"] = JSONValue.object(attributes).stating(version)
+    }
+    return .object(all)
   }
 
-  private static func channel(_ channel: OutputImage.Channel) -> Omero.Channel {
+  private func multiscale(_ downsampling: String) -> [String: JSONValue] {
+    var multiscale: [String: JSONValue] = [
+      "name": .string(name), "axes": coordinates.axes,
+      "datasets": .array(
+        coordinates.transformations.enumerated().map { level, transformations in
+          ["path": .string("\(level)"), "coordinateTransformations": transformations]
+        }),
+      // The downsampling method, and what the specification would like to know beyond its name.
+      "type": .string(downsampling),
+      "metadata": ["description": .string("2 x 2 pixels become their \(downsampling), once for every halving")],
+    ]
+    multiscale["coordinateTransformations"] = coordinates.common
+    return multiscale
+  }
+
+  private func labels(_ descriptions: [LabelDescription]) -> [String: JSONValue] {
+    var labels: [String: JSONValue] = [:]
+    // Empty lists are not allowed.
+    if !descriptions.isEmpty {
+      labels["colors"] = .array(
+        descriptions.map {
+          let rgba = [Int($0.color.red), Int($0.color.green), Int($0.color.blue), 255]
+          return ["label-value": .integer($0.value), "rgba": JSONValue(rgba)]
+        })
+      labels["properties"] = .array(
+        descriptions.map { ["label-value": .integer($0.value), "name": .string($0.name)] })
+    }
+    if let source { labels["source"] = ["image": .string(source)] }
+    return labels
+  }
+
+  private static func channel(_ channel: OutputImage.Channel) -> JSONValue {
     let whole = 0...(channel.pixelType.integerMaximum ?? 1)
     let shown = channel.range ?? whole
-    return .init(
-      label: channel.name, color: channel.color?.hex ?? "FFFFFF",
-      window: .init(
-        min: min(whole.lowerBound, shown.lowerBound), max: max(whole.upperBound, shown.upperBound),
-        start: shown.lowerBound, end: shown.upperBound))
+    return [
+      "label": .string(channel.name), "color": .string(channel.color?.hex ?? "FFFFFF"), "active": .bool(true),
+      "window": [
+        "min": .number(min(whole.lowerBound, shown.lowerBound)),
+        "max": .number(max(whole.upperBound, shown.upperBound)), "start": .number(shown.lowerBound),
+        "end": .number(shown.upperBound),
+      ],
+    ]
   }
+}
 
-  private struct Key: CodingKey {
-    var stringValue: String
-    var intValue: Int? { nil }
-    init(stringValue: String) { self.stringValue = stringValue }
-    init?(intValue: Int) { nil }
+extension JSONValue {
+  /// The object, or the objects of an array, with a member that tells the version.
+  fileprivate func stating(_ version: OMEZarrOptions.Version) -> JSONValue {
+    switch self {
+    case .object(var members):
+      members["version"] = .string(version.rawValue)
+      return .object(members)
+    case .array(let values): return .array(values.map { $0.stating(version) })
+    default: return self
+    }
   }
+}
 
-  func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: Key.self)
-    try container.encode([multiscale], forKey: Key(stringValue: "multiscales"))
-    try container.encodeIfPresent(labels, forKey: Key(stringValue: "image-label"))
-    try container.encodeIfPresent(omero, forKey: Key(stringValue: "omero"))
-    for (name, value) in further { try container.encode(value, forKey: Key(stringValue: name)) }
+extension OutputFolder {
+  /// Writes the metadata of a group into its folder, which is made.
+  ///
+  /// - Parameter attributes: as 0.4 has them, or as 0.5 has them with `ome` in them.
+  static func writeGroup(
+    _ folder: String, _ version: OMEZarrOptions.Version, attributes: JSONValue
+  ) throws(ImageError) {
+    try create(folder)
+    switch version {
+    case .v04:
+      try write(["zarr_format": 2], to: folder + "/.zgroup")
+      try write(attributes, to: folder + "/.zattrs")
+    case .v05:
+      try write(["zarr_format": 3, "node_type": "group", "attributes": attributes], to: folder + "/zarr.json")
+    }
   }
 }

@@ -1,85 +1,103 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelPixels
 
-/// An OME-Zarr 0.4 (NGFF specification) that is being written: for every scene a group with a Zarr version 2 array per
+/// An OME-Zarr 0.4 or 0.5 (NGFF specification) that is being written: for every scene a group with a Zarr array per
 /// resolution and the metadata that viewers read. Several scenes lie side by side in one folder, in the layout of
-/// bioformats2raw.
+/// bioformats2raw; labels lie in the images that they belong to.
 final class OMEZarrContainer: ImageContainer {
-  static let chunk = Size(width: 1024, height: 1024)
-
   private let image: OutputImage
-  private let folder: String
+  private let options: OMEZarrOptions
+  private let version: OMEZarrOptions.Version
+  /// By scene.
+  private let groups: [OMEZarrGroup]
+  /// The folder of all groups, where several make one image.
+  private let collection: String?
+  private let codec: ZstandardTiles
 
   /// - Parameter folder: created; what it already holds is neither read nor removed.
-  init(_ image: OutputImage, folder: String) throws(ImageError) {
-    self.image = image
-    self.folder = folder
-    try Self.createGroup(folder)
-    if image.scenes.count > 1 {
-      try OutputFolder.write(json: ["bioformats2raw.layout": 3], to: folder + "/.zattrs")
+  convenience init(_ image: OutputImage, folder: String, options: OMEZarrOptions) throws(ImageError) {
+    let isCollection = image.scenes.count > 1
+    let groups = image.scenes.indices.map { scene in
+      OMEZarrGroup(
+        folder: isCollection ? "\(folder)/\(scene)" : folder,
+        name: isCollection ? image.scenes[scene].name ?? image.name : image.name,
+        coordinates: OMEZarrCoordinates(of: image, scene: scene, levels: options.levels))
     }
+    try self.init(image, groups, options, options.version ?? .v04, collection: isCollection ? folder : nil)
   }
 
-  private static func createGroup(_ folder: String) throws(ImageError) {
-    try OutputFolder.create(folder)
-    try OutputFolder.write(json: ["zarr_format": 2], to: folder + "/.zgroup")
+  /// Label images inside the images that they belong to.
+  convenience init(_ image: OutputImage, into labels: OMEZarrLabels) throws(ImageError) {
+    try self.init(image, labels.groups(for: image), labels.options, labels.version, collection: nil)
   }
 
-  private func folder(of scene: Int) -> String { image.scenes.count > 1 ? "\(folder)/\(scene)" : folder }
+  private init(
+    _ image: OutputImage, _ groups: [OMEZarrGroup], _ options: OMEZarrOptions, _ version: OMEZarrOptions.Version,
+    collection: String?
+  ) throws(ImageError) {
+    do throws(OMEZarrOptions.Refusal) { try options.check(version: version) } catch {
+      throw ImageError(.unsupported, file: collection ?? groups[0].folder, error.description)
+    }
+    self.image = image
+    self.options = options
+    self.version = version
+    self.groups = groups
+    self.collection = collection
+    // Labels compress as well at the fastest level; see Benchmarks.
+    let isLabels = if case .labels = image.content { true } else { false }
+    codec = ZstandardTiles(file: collection ?? groups[0].folder, level: isLabels ? 1 : 3)
+    for folder in groups.map(\.folder) + [collection].compactMap(\.self) { try OutputFolder.create(folder) }
+  }
 
-  func levelCount(of scene: Int) -> Int? { nil }
+  func levelCount(of scene: Int) -> Int? { groups[scene].levels }
+  func steps(of scene: Int) -> [ScenePyramid.Step]? { groups[scene].steps }
 
   func level(_ level: Int, of scene: Int, size: Size, cacheBytes: Int) throws(ImageError) -> TiledPlanes {
-    if level == 0 && image.scenes.count > 1 { try Self.createGroup(folder(of: scene)) }
-    let shape = OMEZarrAxis.axes(of: image, scene: scene).dropLast(2).map(\.count) + [size.height, size.width]
-    let chunk = Size(width: min(Self.chunk.width, size.width), height: min(Self.chunk.height, size.height))
-    let store = try ZarrChunkFolder("\(folder(of: scene))/\(level)", shape: shape, chunk: chunk, type: image.pixelType)
+    let group = groups[scene], ones = [Int](repeating: 1, count: group.coordinates.leading.count)
+    let chunk = Size(width: min(options.chunkSide, size.width), height: min(options.chunkSide, size.height))
+    // A shard is no larger than the plane; its sides stay multiples of the chunk's.
+    let inShard = options.shardSide.map { side in
+      let most = side / options.chunkSide
+      return Size(
+        width: min(most, (size.width + chunk.width - 1) / chunk.width),
+        height: min(most, (size.height + chunk.height - 1) / chunk.height))
+    }
+    let folder = "\(group.folder)/\(level)"
+    let array = try ZarrArrayFolder(
+      folder,
+      ZarrArrayMetadata(
+        version: version, shape: group.coordinates.leading + [size.height, size.width],
+        chunk: ones + [chunk.height, chunk.width],
+        shard: inShard.map { ones + [$0.height * chunk.height, $0.width * chunk.width] }, type: image.pixelType,
+        level: codec.level, names: group.coordinates.names))
+    let store: any TileStore
+    if let inShard {
+      store = ZarrShardFolder(array, chunks: inShard, spool: try TileSpool(for: folder, at: folder), codec: codec)
+    } else {
+      store = ZarrChunkFolder(array, codec: codec)
+    }
     return TiledPlanes(
       .init(planes: image.planes, size: size, tile: chunk, type: image.pixelType, edge: .filled), store: store,
       cacheBytes: cacheBytes)
   }
 
   func finish(scene: Int, _ pyramid: ScenePyramid, attributes: [String: any Encodable & Sendable]) throws {
-    let attributes = OMEZarrAttributes(image, scene: scene, levels: pyramid.sizes.count, further: attributes)
-    try OutputFolder.write(json: attributes, to: folder(of: scene) + "/.zattrs")
+    let group = groups[scene]
+    try OutputFolder.writeGroup(
+      group.folder, version, attributes: group.attributes(of: image, version: version, further: attributes))
   }
 
-  func finish() {}
-}
-
-/// One dimension of an OME-Zarr image.
-struct OMEZarrAxis: Hashable {
-  /// `t`, `c`, `z`, `y` or `x`.
-  var name: Character
-  var count: Int
-  /// The distance of neighbours at full resolution in `unit`, or 1.
-  var step = 1.0
-  /// Where the first element lies in `unit`.
-  var origin = 0.0
-  /// A unit of the specification's list, as in `micrometer`; `nil` where it is unknown.
-  var unit: String?
-
-  /// The dimensions of a scene, those that the image has, in the order t, c, z, y, x.
-  static func axes(of image: OutputImage, scene: Int) -> [OMEZarrAxis] {
-    var axes: [OMEZarrAxis] = []
-    func positions(_ name: Character, _ positions: OutputImage.Positions) {
-      guard image.axes.contains(name) || positions.count > 1 else { return }
-      axes.append(
-        OMEZarrAxis(
-          name: name, count: positions.count, step: positions.step, origin: positions.origin, unit: positions.unit))
+  func finish() throws {
+    guard let collection else { return }
+    switch version {
+    case .v04:
+      try OutputFolder.writeGroup(collection, version, attributes: ["bioformats2raw.layout": 3])
+    case .v05:
+      let names = JSONValue(groups.indices.map { "\($0)" })
+      try OutputFolder.writeGroup(
+        collection, version, attributes: ["ome": ["bioformats2raw.layout": 3, "version": .string(version.rawValue)]])
+      try OutputFolder.writeGroup(
+        collection + "/OME", version, attributes: ["ome": ["series": names, "version": .string(version.rawValue)]])
     }
-    positions("t", image.times)
-    positions("c", OutputImage.Positions(count: image.channels.count))
-    positions("z", image.depths)
-    func space(_ name: Character, _ count: Int, _ first: Int, _ step: Double?) {
-      axes.append(
-        OMEZarrAxis(
-          name: name, count: count, step: step ?? 1, origin: Double(first) * (step ?? 1),
-          unit: step == nil ? nil : "micrometer"))
-    }
-    let scene = image.scenes[scene]
-    space("y", scene.size.height, scene.y, image.pixelSize.y)
-    space("x", scene.size.width, scene.x, image.pixelSize.x)
-    return axes
   }
 }

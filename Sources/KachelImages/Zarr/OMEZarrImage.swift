@@ -130,7 +130,10 @@ package final class OMEZarrImage: ImageSource {
           .unsupported, file: path,
           "plates and wells are not read as a whole; open the folder of an image, such as A/1/0")
       }
-      if group["bioformats2raw.layout"] != nil { return try series(of: hierarchy, path: path, cache: cache) }
+      if group["bioformats2raw.layout"] != nil {
+        let (paths, file) = try series(of: hierarchy, path: path)
+        return try scenes(paths, of: hierarchy, file: file, cache: cache, named: false)
+      }
       if let labels = group["labels"] {
         guard let names = labels.strings else { throw ImageError(.damaged, file: file, "labels is no list of names") }
         return try scenes(names, of: hierarchy, file: file, cache: cache, named: true)
@@ -143,17 +146,31 @@ package final class OMEZarrImage: ImageSource {
 
   /// The images of a bioformats2raw layout: those that its OME group lists, or the folders 0, 1 and so on.
   private static func series(
-    of hierarchy: ZarrHierarchy, path: String, cache: ZarrChunkCache
-  ) throws(ImageError) -> [OMEZarrScene] {
+    of hierarchy: ZarrHierarchy, path: String
+  ) throws(ImageError) -> (paths: [String], file: String) {
     if case .group(let attributes, let file) = try hierarchy.node("OME"),
       let series = (attributes["ome"] ?? attributes)["series"]
     {
       guard let paths = series.strings else { throw ImageError(.damaged, file: file, "series is no list of paths") }
-      return try scenes(paths, of: hierarchy, file: file, cache: cache, named: false)
+      return (paths, file)
     }
     var paths: [String] = []
     while paths.count < mostScenes, try hierarchy.node("\(paths.count)") != nil { paths.append("\(paths.count)") }
-    return try scenes(paths, of: hierarchy, file: path, cache: cache, named: false)
+    return (paths, path)
+  }
+
+  /// Where the image's scenes lie, where they are OME-Zarr images: the keys of their groups.
+  static func keys(of hierarchy: ZarrHierarchy, path: String) throws(ImageError) -> [String] {
+    if case .group(let attributes, _) = try hierarchy.node("") {
+      let group = attributes["ome"] ?? attributes
+      if group["multiscales"] != nil { return [""] }
+      if group["bioformats2raw.layout"] != nil {
+        return try series(of: hierarchy, path: path).paths.compactMap { ZarrKey.inside("", path: $0) }
+      }
+    }
+    throw ImageError(
+      .unsupported, file: path,
+      "is no OME-Zarr image, so that no labels are written into it; name an output of its own, such as labels.ome.zarr")
   }
 
   private static func scenes(

@@ -1,56 +1,98 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelPixels
 
-/// The content of the `.zarray` that ``ZarrChunkFolder`` writes, Zarr storage specification version 2.
-struct ZarrArrayMetadata: Encodable {
-  struct Compressor: Encodable {
-    var id: String
-    var level: Int
-  }
-
-  var zarrFormat = 2
+/// What an array that is being written says of itself: the content of its `.zarray` (Zarr storage specification version
+/// 2) or `zarr.json` (core specification version 3).
+struct ZarrArrayMetadata {
+  var version: OMEZarrOptions.Version
   var shape: [Int]
-  var chunks: [Int]
-  var dtype: String
-  var compressor: Compressor? = Compressor(id: "zstd", level: 3)
-  var fillValue = 0
-  var order = "C"
-  var filters: [String]?
-  var dimensionSeparator = "/"
+  var chunk: [Int]
+  /// The shape of a shard; only in version 3.
+  var shard: [Int]?
+  var type: PixelType
+  /// The level of the Zstandard compression.
+  var level: Int32
+  /// Of the dimensions; only in version 3.
+  var names: [String]
 
-  enum CodingKeys: String, CodingKey {
-    case zarrFormat = "zarr_format"
-    case shape, chunks, dtype, compressor
-    case fillValue = "fill_value"
-    case order, filters
-    case dimensionSeparator = "dimension_separator"
+  var fileName: String { version == .v04 ? ".zarray" : "zarr.json" }
+
+  /// How chunks, or shards, are called.
+  var keys: ZarrChunkKeys { ZarrChunkKeys(prefix: version == .v04 ? "" : "c/", separator: "/") }
+
+  var json: JSONValue { version == .v04 ? version2 : version3 }
+
+  private var version2: JSONValue {
+    [
+      "zarr_format": 2, "shape": JSONValue(shape), "chunks": JSONValue(chunk), "dtype": .string(dtype),
+      "compressor": ["id": "zstd", "level": .integer(Int(level))], "fill_value": 0, "order": "C",
+      // Required by the specification also where there are none.
+      "filters": .null, "dimension_separator": "/",
+    ]
   }
 
-  init(shape: [Int], chunks: [Int], type: PixelType) {
-    self.shape = shape
-    self.chunks = chunks
-    dtype = (type.size == 1 ? "|" : "<") + Self.kind(type) + "\(type.size)"
+  /// NumPy's description of the type.
+  private var dtype: String {
+    let kind = type.isFloatingPoint ? "f" : String(type.rawValue.prefix(1))
+    return (type.size == 1 ? "|" : "<") + kind + "\(type.size)"
   }
 
-  private static func kind(_ type: PixelType) -> String {
-    switch type {
-    case .uint8, .uint16, .uint32, .uint64: "u"
-    case .int8, .int16, .int32, .int64: "i"
-    case .float32, .float64: "f"
+  private var version3: JSONValue {
+    let bytes: JSONValue = ["name": "bytes", "configuration": ["endian": "little"]]
+    var codecs: JSONValue = [
+      bytes, ["name": "zstd", "configuration": ["level": .integer(Int(level)), "checksum": .bool(false)]],
+    ]
+    if shard != nil {
+      codecs = [
+        [
+          "name": "sharding_indexed",
+          "configuration": [
+            "chunk_shape": JSONValue(chunk), "codecs": codecs, "index_codecs": [bytes, ["name": "crc32c"]],
+            "index_location": "end",
+          ],
+        ]
+      ]
     }
+    return [
+      "zarr_format": 3, "node_type": "array", "shape": JSONValue(shape), "data_type": .string(type.rawValue),
+      "chunk_grid": ["name": "regular", "configuration": ["chunk_shape": JSONValue(shard ?? chunk)]],
+      "chunk_key_encoding": ["name": "default", "configuration": ["separator": "/"]], "fill_value": 0,
+      "codecs": codecs, "attributes": [:], "dimension_names": JSONValue(names),
+    ]
+  }
+}
+
+/// The folder of an array that is being written.
+final class ZarrArrayFolder {
+  let metadata: ZarrArrayMetadata
+  private let folder: String
+  private var madeFolders: Set<Substring> = []
+
+  /// - Parameter folder: created; what it already holds is neither read nor removed.
+  init(_ folder: String, _ metadata: ZarrArrayMetadata) throws(ImageError) {
+    self.folder = folder
+    self.metadata = metadata
+    try OutputFolder.create(folder)
+    try OutputFolder.write(metadata.json, to: folder + "/" + metadata.fileName)
   }
 
-  func encode(to encoder: any Encoder) throws {
-    var container = encoder.container(keyedBy: CodingKeys.self)
-    try container.encode(zarrFormat, forKey: .zarrFormat)
-    try container.encode(shape, forKey: .shape)
-    try container.encode(chunks, forKey: .chunks)
-    try container.encode(dtype, forKey: .dtype)
-    try container.encode(compressor, forKey: .compressor)
-    try container.encode(fillValue, forKey: .fillValue)
-    try container.encode(order, forKey: .order)
-    // Required by the specification also where there are none; JSON's null.
-    try container.encode(filters, forKey: .filters)
-    try container.encode(dimensionSeparator, forKey: .dimensionSeparator)
+  /// The file of a chunk or shard.
+  ///
+  /// - Parameter index: its plane, in C order of all dimensions but the last two, and its place among the plane's chunks or
+  ///   shards.
+  func file(_ index: TileIndex) -> String {
+    var position = [index.column, index.row]
+    var rest = index.plane
+    for count in metadata.shape.dropLast(2).reversed() {
+      position.append(rest % count)
+      rest /= count
+    }
+    return folder + "/" + metadata.keys.key(position.reversed())
+  }
+
+  /// Makes the folders that a file lies in.
+  func makeFolders(for file: String) throws(ImageError) {
+    guard let end = file.lastIndex(of: "/"), madeFolders.insert(file[..<end]).inserted else { return }
+    try OutputFolder.create(String(file[..<end]))
   }
 }
