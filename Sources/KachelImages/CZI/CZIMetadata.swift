@@ -66,7 +66,7 @@ package struct CZIMetadata: Sendable {
           .compactMap { $0.flatMap { Int($0.text) } }.first { 1...64 ~= $0 },
         display: display.flatMap(Self.display), isShown: display?.child("IsSelected")?.text != "false",
         pixelType: channel?.child("PixelType")?.text,
-        number: id.flatMap { $0.hasPrefix("Channel:") ? Int($0.dropFirst(8)) : nil })
+        number: channel?.attributes["Id"].flatMap { $0.hasPrefix("Channel:") ? Int($0.dropFirst(8)) : nil })
     }
     for scene in dimensions?.descendant("S", "Scenes")?.children("Scene") ?? [] {
       guard let index = scene.attributes["Index"].flatMap({ Int($0) }) else { continue }
