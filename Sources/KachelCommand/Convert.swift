@@ -12,6 +12,7 @@ struct Convert: AsyncParsableCommand {
       unless you choose.
 
         kachel convert slide.czi slide.ome.zarr
+        kachel convert slide.czi slide.ome.zarr --zarr 0.5 --shard 4096
         kachel convert slide.czi dapi.png --scene 1 --channel DAPI --z 5
         kachel convert labels.tif labels.ome.zarr --labels
       """)
@@ -21,6 +22,7 @@ struct Convert: AsyncParsableCommand {
   @Flag(help: "The pixels are labels: smaller resolutions get the most frequent one, never a mean.") var labels = false
   @Flag(help: "Replace an output that exists.") var overwrite = false
 
+  @OptionGroup var storage: OutputOptions
   @OptionGroup var planes: PlaneOptions
   @Option(help: "A channel by name or index; once for each that is copied (default: all).") var channel: [String] = []
 
@@ -33,6 +35,7 @@ struct Convert: AsyncParsableCommand {
     options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
     options.isLabels = labels
+    options.omeZarr = storage.omeZarr
     options.memory = memory ?? .half
     let source = try Image(at: image, cacheBytes: min(512 << 20, options.memory.bytes / 4))
     let conversion = try ImageConversion(of: source, options: options)

@@ -39,7 +39,8 @@ public struct ImageConversion: Sendable {
     progress: @escaping @Sendable (SegmentationProgress.Tiles) -> Void = { _ in }
   ) async throws {
     try NamedOutput.checkNames([path], inputs: [image.path])
-    let target = try NamedOutput(path, overwrite: overwrite)
+    try NamedOutput.check(options.omeZarr, for: [path])
+    let target = try NamedOutput(path, omeZarr: options.omeZarr, overwrite: overwrite)
     let sink = try ConversionSink(layout, target, cacheBytes: options.memory.bytes / 8)
     var grids: [BlockGrid] = []
     for (scene, region) in selection.regions.enumerated() {
@@ -160,6 +161,8 @@ public struct ImageConversionOptions: Sendable {
   public var channels: [String]?
   /// Whether the pixels are labels, whose smaller resolutions are made without averaging.
   public var isLabels = false
+  /// How an OME-Zarr is stored.
+  public var omeZarr = OMEZarrOptions()
   /// The memory that the conversion may take, in bytes.
   public var memory: MemoryLimit = .half
 

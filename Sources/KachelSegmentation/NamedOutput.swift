@@ -17,9 +17,22 @@ struct NamedOutput: Sendable {
     pending = try PendingOutput(path: path, overwrite: overwrite)
   }
 
-  static func format(of path: String, omeZarr: OMEZarrOptions) throws(SegmentationError) -> OutputFormat {
+  private static func format(of path: String, omeZarr: OMEZarrOptions) throws(SegmentationError) -> OutputFormat {
     do throws(ImageError) { return try OutputFormat(path: path, omeZarr: omeZarr) } catch {
       throw SegmentationError(.option, file: path, error.reason)
+    }
+  }
+
+  /// Checks how an OME-Zarr is to be stored, and that one of the outputs is an OME-Zarr if that is said at all.
+  static func check(_ omeZarr: OMEZarrOptions, for paths: [String]) throws(SegmentationError) {
+    var isUsed = omeZarr == OMEZarrOptions()
+    for path in paths where try format(of: path, omeZarr: omeZarr).isFolder { isUsed = true }
+    guard isUsed else {
+      throw SegmentationError(
+        .option, file: paths[0], "is no OME-Zarr; --zarr, --shard and --chunk say how those are stored")
+    }
+    do throws(OMEZarrOptions.Refusal) { try omeZarr.check() } catch {
+      throw SegmentationError(.option, file: paths[0], error.description)
     }
   }
 

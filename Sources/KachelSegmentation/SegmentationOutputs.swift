@@ -51,9 +51,9 @@ struct PendingOutputs: Sendable {
     try NamedOutput.checkNames(
       [outputs.result, outputs.confidence, outputs.preview].compactMap { $0 }, inputs: [image.path, model],
       firstMayLieInFirstInput: isInImage)
-    let formats = try (isInImage ? [] : [outputs.result] + [outputs.confidence].compactMap { $0 })
-      .map { try NamedOutput.format(of: $0, omeZarr: outputs.omeZarr) }
-    if !isInImage { try Self.check(outputs, isUsed: formats.contains(where: \.isFolder)) }
+    if !isInImage {
+      try NamedOutput.check(outputs.omeZarr, for: [outputs.result, outputs.confidence].compactMap { $0 })
+    }
     if isInImage {
       result = .labels(try Self.labels(outputs, selection: selection, image: image, isRegression: isRegression))
     } else {
@@ -98,16 +98,6 @@ struct PendingOutputs: Sendable {
       options: outputs.omeZarr)
     if outputs.overwrite { for path in labels.paths { try NamedOutput.checkReplaceable(path, by: .omeZarr()) } }
     return labels
-  }
-
-  private static func check(_ outputs: SegmentationOutputs, isUsed: Bool) throws(SegmentationError) {
-    guard isUsed || outputs.omeZarr == OMEZarrOptions() else {
-      throw SegmentationError(
-        .option, file: outputs.result, "is no OME-Zarr; --zarr, --shard and --chunk say how those are stored")
-    }
-    do throws(OMEZarrOptions.Refusal) { try outputs.omeZarr.check() } catch {
-      throw SegmentationError(.option, file: outputs.result, error.description)
-    }
   }
 
   func previewPath(scene: Int) -> String? { previews.isEmpty ? nil : previews[scene].temporaryPath }

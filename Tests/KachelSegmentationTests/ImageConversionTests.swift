@@ -130,6 +130,26 @@ import Testing
     }
   }
 
+  @Test func shards() async throws {
+    let folder = try ScratchFolder()
+    let image = try Image(at: SharedData.path("example/nuclei-mosaic.czi"))
+    var options = ImageConversionOptions()
+    options.omeZarr = OMEZarrOptions(version: .v05, chunkSide: 256, shardSide: 1024)
+    let conversion = try ImageConversion(of: image, options: options)
+    try await conversion.write(to: folder.file("a.ome.zarr"))
+    let copy = try Image(at: folder.file("a.ome.zarr"))
+    try Self.expectEqual(copy, image, conversion, "shards")
+    // 3480 x 1040 pixels are 4 x 2 shards.
+    let files = try FileManager.default.subpathsOfDirectory(atPath: folder.file("a.ome.zarr/0/c"))
+    #expect(
+      files.filter { $0.split(separator: "/").count == files.map { $0.split(separator: "/").count }.max() }.count == 8)
+    await #expect(throws: SegmentationError.self) { try await conversion.write(to: folder.file("a.png")) }
+    options.omeZarr.version = .v04
+    await #expect(throws: SegmentationError.self) {
+      try await ImageConversion(of: image, options: options).write(to: folder.file("b.ome.zarr"))
+    }
+  }
+
   @Test func refused() async throws {
     let folder = try ScratchFolder()
     let path = try SharedData.path("czi/synthetic/pixeltypes_x_compression.czi")

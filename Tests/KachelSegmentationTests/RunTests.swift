@@ -122,7 +122,8 @@ import Testing
     }
     let some = folder.file("some.ome.zarr")
     var options = SegmentationOptions()
-    (options.planes.scenes, options.planes.times, options.planes.depths) = (Selection("1"), Selection("1"), Selection("0-1"))
+    (options.planes.scenes, options.planes.times) = (Selection("1"), Selection("1"))
+    options.planes.depths = Selection("0-1")
     _ = try await Segmentation(of: image, with: package, options: options).write(to: SegmentationOutputs(result: some))
     let (part, all) = (try StoredPlanes(some), try StoredPlanes(output + "/1"))
     #expect(part.shape == [1, 1, 2, size.height, 128])

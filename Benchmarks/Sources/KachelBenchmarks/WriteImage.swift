@@ -68,7 +68,8 @@ struct WriteImage: ParsableCommand {
     let size = image.description.scenes[0].size
     let tile = PixelBuffer(width: 0, height: 0, type: .uint16)
     try image.read(Region(size), of: PlaneIndex(), into: tile)
-    guard tile.type == .uint16, tile.samples == 1, let type = PixelType(rawValue: type), [.uint8, .uint16].contains(type)
+    guard tile.type == .uint16, tile.samples == 1, let type = PixelType(rawValue: type),
+      [.uint8, .uint16].contains(type)
     else { throw ValidationError("the picture must be gray with 16 bits, and the labels uint8 or uint16") }
     if type == .uint8 {
       let classes = tile.values(as: UInt16.self).map { $0 > 0 ? 2 as UInt8 : 1 }
