@@ -114,6 +114,8 @@ enum PackageLimits {
   static let license = 16 << 20
   /// A protobuf message cannot be larger.
   static let graph = Int(Int32.max)
+  /// Texts and messages in a graph. The largest networks have some hundred thousand.
+  static let graphFields = 1_000_000
   static let classes = 65_535
   static let channels = 4096
 }

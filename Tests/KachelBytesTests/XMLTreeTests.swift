@@ -108,4 +108,20 @@ import Testing
     #expect(root.name == "ImageDocument")
     #expect(root.descendant("Metadata", "Scaling", "Items", "Distance")?.attributes["Id"] == "X")
   }
+
+  @Test(arguments: 0..<2 as Range<UInt64>) func damagedDocuments(seed: UInt64) {
+    let text =
+      "<?xml version=\"1.0\" encoding=\"utf-8\"?>\n<!-- c --><a x='1'><b y=\"&lt;2&gt;\">µ</b><ns:c/><![CDATA[<]]></a>"
+    var outcomes: Set<Bool> = []
+    for bytes in Mutations(of: Array(text.utf8), count: 500, seed: seed) {
+      do throws(BytesError) {
+        _ = try XMLTree(bytes, file: "test.xml")
+        outcomes.insert(true)
+      } catch {
+        #expect(!error.reason.isEmpty && error.file == "test.xml")
+        outcomes.insert(false)
+      }
+    }
+    #expect(outcomes == [true, false])
+  }
 }

@@ -227,6 +227,31 @@ import Testing
     #expect(refusals > 0)
   }
 
+  /// Empty messages, which take a hundred times their two bytes in memory.
+  @Test func millionsOfEmptyParts() throws {
+    func varint(_ number: Int) -> [UInt8] {
+      number < 0x80 ? [UInt8(number)] : [UInt8(number & 0x7F | 0x80)] + varint(number >> 7)
+    }
+    func field(_ number: Int, _ content: [UInt8]) -> [UInt8] {
+      varint(number << 3 | 2) + varint(content.count) + content
+    }
+    func reason(_ payload: [UInt8]) throws -> String? {
+      let package = try PackageFixture.read(PackageFixture.czann(model: payload))
+      return #expect(throws: ModelError.self) { try package.graphFacts() }?.reason
+    }
+    let parts = (0..<1_000_001).flatMap { _ in [0x0A, 0] as [UInt8] }
+    func inside(_ path: [Int]) -> [UInt8] { path.reversed().reduce(parts) { field($1, $0) } }
+    // Nodes of a graph, inputs of a node, dimensions of an input.
+    for path in [[7], [7, 1], [7, 11, 2, 1, 2]] {
+      #expect(try reason(inside(path))?.contains("more than 1000000") == true)
+    }
+    // Nodes of a graph, and names in the signature of a function.
+    for path in [[2, 2], [2, 2, 2, 1, 1]] {
+      let archive = ZipFixture([Member("saved_model.pb", inside(path))])
+      #expect(try reason(archive.bytes)?.contains("more than 1000000") == true)
+    }
+  }
+
   /// A function that calls itself twice, and whose results are many.
   @Test func functionsThatDouble() throws {
     let call = TF_NodeDef.with {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 private import KachelPixels
 
 /// One image of an OME-Zarr that is being written.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 import KachelPixels
 
 /// What `omero` says of a channel.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 import KachelPixels
 
 /// An OME-Zarr 0.4 or 0.5 (NGFF specification) that is being written: for every scene a group with a Zarr array per

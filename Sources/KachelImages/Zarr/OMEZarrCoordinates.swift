@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 import KachelPixels
 
 /// The dimensions of an image that is being written, and where its resolutions lie in space; in the words of

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+private import KachelBytes
 package import KachelPixels
 
 /// An OME-Zarr 0.1 to 0.5 (Zarr version 2 or 3): an image with its resolutions, all images of a bioformats2raw layout or

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 import KachelPixels
 
 /// An image of an OME-Zarr as its labels must match it: the same dimensions and version, the same number of resolutions.

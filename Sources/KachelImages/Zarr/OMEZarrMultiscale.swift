@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 
 /// What `multiscales` says of one image: its dimensions and where its resolutions lie (OME-Zarr 0.1 to 0.5).
 struct OMEZarrMultiscale: Sendable {

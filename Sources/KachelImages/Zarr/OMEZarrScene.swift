@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 import KachelPixels
 
 /// One image of an OME-Zarr with its resolutions.

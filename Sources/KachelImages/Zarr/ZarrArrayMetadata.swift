@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 import KachelPixels
 
 /// What an array that is being written says of itself: the content of its `.zarray` (Zarr storage specification version

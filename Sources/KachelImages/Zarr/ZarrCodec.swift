@@ -2,7 +2,7 @@
 private import CBlosc
 private import CLZ4
 private import CZlib
-private import KachelBytes
+import KachelBytes
 
 /// One step that turns stored bytes back into the bytes that were stored.
 enum ZarrCodec: Sendable, Hashable {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelBytes
 
 /// The arrays and groups of a store, of either version of Zarr.
 struct ZarrHierarchy: Sendable {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 private import Foundation
-private import KachelBytes
+import KachelBytes
 
 /// Named byte sequences, as the files of a folder: all that reading Zarr needs of the place where an array lies.
 package protocol ZarrStore: Sendable {

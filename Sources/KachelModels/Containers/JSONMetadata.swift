@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+internal import KachelBytes
 internal import KachelPixels
 
 /// The metadata of `.czann` packages: `model.json`, versions 1.0, 1.1, 2.0 and 2.1.
@@ -8,7 +9,13 @@ enum JSONMetadata {
   static func read(_ bytes: [UInt8], file: String, member: String, fallbackName: String) throws(ModelError)
     -> ModelMetadata
   {
-    guard let document = JSONValue(bytes), case .object(let keys) = document else {
+    let document: JSONValue
+    do throws(JSONValue.Failure) {
+      document = try JSONValue(bytes)
+    } catch {
+      throw ModelError(.damaged, file: file, member: member, "\(error.reason) (byte \(error.offset))")
+    }
+    guard let keys = document.object else {
       throw ModelError(.damaged, file: file, member: member, "is not a JSON object")
     }
     return try Reader(file: file, member: member, keys: keys).metadata(fallbackName: fallbackName)
@@ -120,7 +127,7 @@ enum JSONMetadata {
       case .array(let values)?:
         var numbers: [Double] = []
         for value in values.prefix(count.upperBound + 1) {
-          guard case .number(let number) = value else { throw damaged("\(key) is not a list of numbers") }
+          guard let number = value.double else { throw damaged("\(key) is not a list of numbers") }
           numbers.append(number)
         }
         guard count.contains(values.count) else {

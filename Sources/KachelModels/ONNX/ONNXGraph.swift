@@ -9,6 +9,10 @@ struct ONNXGraph {
   let member: String
 
   init(_ bytes: [UInt8], file: String, member: String) throws(ModelError) {
+    guard ONNXMessages.model.holds(atMost: PackageLimits.graphFields, in: bytes) else {
+      throw ModelError(
+        .unsupported, file: file, member: member, "the model has more than \(PackageLimits.graphFields) parts")
+    }
     do {
       model = try ONNX_ModelProto(serializedBytes: bytes)
     } catch {

@@ -13,6 +13,11 @@ struct SavedModelGraph {
       ModelError(.damaged, file: archive.file, member: archive.member, reason)
     }
     let bytes = try archive.graphBytes()
+    guard SavedModelMessages.model.holds(atMost: PackageLimits.graphFields, in: bytes) else {
+      throw ModelError(
+        .unsupported, file: archive.file, member: archive.member,
+        "saved_model.pb has more than \(PackageLimits.graphFields) parts")
+    }
     let model: TF_SavedModel
     do {
       model = try TF_SavedModel(serializedBytes: bytes)

@@ -2,7 +2,7 @@
 private import Foundation
 
 extension JSONValue: Encodable {
-  func encode(to encoder: any Encoder) throws {
+  package func encode(to encoder: any Encoder) throws {
     var container = encoder.singleValueContainer()
     switch self {
     case .null: try container.encodeNil()
@@ -17,12 +17,12 @@ extension JSONValue: Encodable {
   }
 
   /// A value in the form in which it is encoded.
-  init(encoding value: some Encodable) throws { self = try JSONValue(Array(JSONEncoder().encode(value))) }
+  package init(encoding value: some Encodable) throws { self = try JSONValue(Array(JSONEncoder().encode(value))) }
 
   /// The text that files get: members in the order of their names.
   ///
   /// - Throws: where a number is not finite, which JSON does not have.
-  func text() throws -> [UInt8] {
+  package func text() throws -> [UInt8] {
     let encoder = JSONEncoder()
     encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
     return try Array(encoder.encode(self))
@@ -32,16 +32,16 @@ extension JSONValue: Encodable {
 extension JSONValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByArrayLiteral,
   ExpressibleByDictionaryLiteral
 {
-  init(stringLiteral value: String) { self = .string(value) }
-  init(integerLiteral value: Int) { self = .integer(value) }
-  init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
-  init(dictionaryLiteral elements: (String, JSONValue)...) {
+  package init(stringLiteral value: String) { self = .string(value) }
+  package init(integerLiteral value: Int) { self = .integer(value) }
+  package init(arrayLiteral elements: JSONValue...) { self = .array(elements) }
+  package init(dictionaryLiteral elements: (String, JSONValue)...) {
     self = .object(Dictionary(elements, uniquingKeysWith: { $1 }))
   }
 }
 
 extension JSONValue {
-  init(_ values: [Int]) { self = .array(values.map { .integer($0) }) }
-  init(_ values: [Double]) { self = .array(values.map { .number($0) }) }
-  init(_ values: [String]) { self = .array(values.map { .string($0) }) }
+  package init(_ values: [Int]) { self = .array(values.map { .integer($0) }) }
+  package init(_ values: [Double]) { self = .array(values.map { .number($0) }) }
+  package init(_ values: [String]) { self = .array(values.map { .string($0) }) }
 }

@@ -4,7 +4,7 @@
 ///
 /// Beyond the standard, `NaN`, `Infinity` and `-Infinity` are numbers: Python's `json` writes them, and attributes of
 /// real images have them.
-enum JSONValue: Sendable, Hashable {
+package enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)
   case integer(Int)
@@ -16,19 +16,19 @@ enum JSONValue: Sendable, Hashable {
   case object([String: JSONValue])
 
   /// Why a text is no JSON, and where.
-  struct Failure: Error {
-    var reason: String
-    var offset: Int
+  package struct Failure: Error {
+    package var reason: String
+    package var offset: Int
   }
 
   /// - Throws: ``Failure`` also where arrays and objects are nested more than 64 deep.
-  init(_ bytes: [UInt8]) throws(Failure) {
+  package init(_ bytes: [UInt8]) throws(Failure) {
     var parser = Parser(bytes: bytes)
     self = try parser.document()
   }
 
   /// The member of an object; `nil` where there is none or this is no object, which then stays as it is.
-  subscript(name: String) -> JSONValue? {
+  package subscript(name: String) -> JSONValue? {
     get { if case .object(let members) = self { members[name] } else { nil } }
     set {
       guard case .object(var members) = self else { return }
@@ -37,12 +37,12 @@ enum JSONValue: Sendable, Hashable {
     }
   }
 
-  var isNull: Bool { self == .null }
-  var int: Int? { if case .integer(let value) = self { value } else { nil } }
-  var string: String? { if case .string(let value) = self { value } else { nil } }
-  var array: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
-  var object: [String: JSONValue]? { if case .object(let members) = self { members } else { nil } }
-  var double: Double? {
+  package var isNull: Bool { self == .null }
+  package var int: Int? { if case .integer(let value) = self { value } else { nil } }
+  package var string: String? { if case .string(let value) = self { value } else { nil } }
+  package var array: [JSONValue]? { if case .array(let values) = self { values } else { nil } }
+  package var object: [String: JSONValue]? { if case .object(let members) = self { members } else { nil } }
+  package var double: Double? {
     switch self {
     case .integer(let value): Double(value)
     case .unsigned(let value): Double(value)
@@ -51,9 +51,9 @@ enum JSONValue: Sendable, Hashable {
     }
   }
   /// The integers of an array of nothing else.
-  var ints: [Int]? { all(\.int) }
-  var doubles: [Double]? { all(\.double) }
-  var strings: [String]? { all(\.string) }
+  package var ints: [Int]? { all(\.int) }
+  package var doubles: [Double]? { all(\.double) }
+  package var strings: [String]? { all(\.string) }
 
   private func all<T>(_ take: (JSONValue) -> T?) -> [T]? {
     guard let array else { return nil }
