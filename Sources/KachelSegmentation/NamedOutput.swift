@@ -50,9 +50,11 @@ struct NamedOutput: Sendable {
       for (place, other) in all.enumerated().dropFirst(index + 1)
       where (name + "/").hasPrefix(other + "/") || (other + "/").hasPrefix(name + "/") {
         if firstMayLieInFirstInput && index == 0 && place == names.count { continue }
+        let isFolder = place == names.count && FileManager.default.fileExists(atPath: other + "/.")
         throw SegmentationError(
           .option, file: name,
-          "is, holds, or lies in \(other): the outputs and what is read must have different names")
+          "is, holds, or lies in \(other): the outputs and what is read must have different names"
+            + (isFolder ? "; labels in an OME-Zarr image are named as IMAGE/labels/NAME" : ""))
       }
     }
   }

@@ -93,9 +93,14 @@ struct PendingOutputs: Sendable {
     guard selection.times.count == description.times, selection.depths.count == description.depth,
       zip(selection.scenes, selection.regions).allSatisfy({ Region(description.scenes[$0].size) == $1 })
     else { throw refusal("labels in an image have its size; leave --region, --time and --z out") }
-    let labels = try OMEZarrLabels(
-      path: outputs.result, of: image.path, scenes: selection.scenes, overwrite: outputs.overwrite,
-      options: outputs.omeZarr)
+    let labels: OMEZarrLabels
+    do {
+      labels = try OMEZarrLabels(
+        path: outputs.result, of: image.path, scenes: selection.scenes, overwrite: outputs.overwrite,
+        options: outputs.omeZarr)
+    } catch let error as OMEZarrOptions.Refusal {
+      throw SegmentationError(.option, file: outputs.result, error.description)
+    }
     if outputs.overwrite { for path in labels.paths { try NamedOutput.checkReplaceable(path, by: .omeZarr()) } }
     return labels
   }

@@ -79,11 +79,6 @@ import Testing
     return pixels
   }
 
-  private static func areEqual(_ a: PixelBuffer, _ b: PixelBuffer) -> Bool {
-    a.size == b.size && a.samples == b.samples && a.type == b.type
-      && memcmp(a.bytes.baseAddress!, b.bytes.baseAddress!, a.byteCount) == 0
-  }
-
   private static func directory(_ path: String) throws -> (sub: [CZISubBlock], source: ByteSource, header: CZIHeader) {
     let source = try ByteSource(path: path)
     let header = try CZIHeader(source)
@@ -131,7 +126,7 @@ import Testing
       }
       let whole = PixelBuffer(width: level.size.width, height: level.size.height, samples: layout.samples, type: type)
       whole.copy(Region(level.size), of: expected, toX: 0, y: 0)
-      #expect(Self.areEqual(try read(image, level.size, PlaneIndex(level: number)), whole), "level \(number)")
+      #expect((try read(image, level.size, PlaneIndex(level: number))).isSame(as: whole), "level \(number)")
     }
     // libCZI reads HiLo packing wrongly in Bgr48.
     let (blocks, source, _) = try Self.directory(path)
@@ -152,7 +147,7 @@ import Testing
     let expected = PixelBuffer(width: width, height: height, type: .uint8)
     Self.noise(expected, PlaneIndex())
     #expect(image.description.scenes[0].box == Region(size))
-    #expect(Self.areEqual(try read(image, size), expected))
+    #expect((try read(image, size)).isSame(as: expected))
     let levels = image.description.scenes[0].levels
     var narrower = 0
     while (max(width, height) - 1) >> narrower >= 512, min(width, height) >> (narrower + 1) >= 32 { narrower += 1 }
@@ -195,7 +190,7 @@ import Testing
       for plane in planes(of: image, scene: scene) {
         expected.reshape(width: size.width, height: size.height, samples: 1, type: .uint16)
         Self.noise(expected, plane)
-        #expect(Self.areEqual(try read(back, size, plane), expected), "\(plane)")
+        #expect((try read(back, size, plane)).isSame(as: expected), "\(plane)")
       }
     }
     let root = try Self.document(folder.file("a.czi"))
@@ -246,7 +241,7 @@ import Testing
       files.insert(try Data(contentsOf: URL(filePath: output.path)))
     }
     #expect(files.count == 1)
-    #expect(Self.areEqual(try read(Image(at: folder.file("0.czi")), size), whole))
+    #expect((try read(Image(at: folder.file("0.czi")), size)).isSame(as: whole))
     // Another pixel makes another identifier of the file.
     whole.values(as: UInt16.self)[0] ^= 1
     try write(image, "other.czi") { pixels, _ in pixels.copy(Region(size), of: whole, toX: 0, y: 0) }

@@ -14,7 +14,7 @@ import Testing
 
   // MARK: Images to write
 
-  static func image(
+  private static func image(
     _ sizes: [Size], _ type: PixelType = .uint8, _ layout: SampleLayout = .gray, channels: Int = 1, depths: Int = 1,
     times: Int = 1, labels: [LabelDescription]? = nil
   ) -> OutputImage {
@@ -25,7 +25,7 @@ import Testing
       times: .init(count: times), depths: .init(count: depths))
   }
 
-  static func planes(of image: OutputImage) -> [PlaneIndex] {
+  private static func planes(of image: OutputImage) -> [PlaneIndex] {
     image.scenes.indices.flatMap { scene in
       (0..<image.times.count).flatMap { time in
         image.channels.indices.flatMap { channel in
@@ -37,7 +37,7 @@ import Testing
 
   /// Pixels that are the same for the same plane: numbers that differ from their neighbours, areas of one number, and
   /// areas of zeros that are larger than a tile.
-  static func pixels(of plane: PlaneIndex, _ image: OutputImage) -> PixelBuffer {
+  private static func pixels(of plane: PlaneIndex, _ image: OutputImage) -> PixelBuffer {
     let size = image.scenes[plane.scene].size, samples = image.layout.samples
     let pixels = PixelBuffer(width: size.width, height: size.height, samples: samples, type: image.pixelType)
     pixels.fill(byte: 0)
@@ -93,7 +93,7 @@ import Testing
     try writer.finish()
   }
 
-  func write(
+  private func write(
     _ image: OutputImage, to name: String = "a.ome.tif", seed: UInt64 = 1, cacheBytes: Int = 64 << 20
   ) throws -> String {
     let output = try PendingOutput(path: folder.file(name), overwrite: false)
@@ -101,11 +101,6 @@ import Testing
     try Self.write(image, to: writer, seed: seed)
     try output.commit()
     return output.path
-  }
-
-  private static func isSame(_ a: PixelBuffer, _ b: PixelBuffer) -> Bool {
-    a.size == b.size && a.samples == b.samples && a.type == b.type
-      && (a.byteCount == 0 || memcmp(a.bytes.baseAddress!, b.bytes.baseAddress!, a.byteCount) == 0)
   }
 
   /// All pixels of all levels, as they are read.
@@ -138,7 +133,7 @@ import Testing
         var place = plane
         place.level = level
         try back.read(Region(size), of: place, into: read)
-        #expect(isSame(read, pixels), "\(place), level \(level)", sourceLocation: location)
+        #expect(read.isSame(as: pixels), "\(place), level \(level)", sourceLocation: location)
       }
     }
   }
@@ -292,6 +287,20 @@ import Testing
       #expect(page.resolutionUnit == 3)
       #expect(abs((size[0] ?? 0) - 0.325 * factor) < 1e-6 && abs((size[1] ?? 0) - 0.65 * factor) < 1e-6)
     }
+  }
+
+  @Test func labelsAndTimes() throws {
+    let nucleus = LabelDescription(value: 2, name: "Nucleus", color: RGB(red: 1, green: 200, blue: 3))
+    let empty = LabelDescription(value: 70_000, name: "", color: RGB(red: 0, green: 0, blue: 0))
+    for labels in [[nucleus, empty], []] {
+      var image = Self.image([Size(width: 9, height: 4), Size(width: 3, height: 3)], .uint32, times: 3, labels: labels)
+      image.times = .init(count: 3, step: 2.5, unit: "second")
+      let back = try Image(at: write(image, to: "\(labels.count).ome.tif")).description
+      #expect(back.labels == labels)
+      #expect(back.timeStamps == [0, 2.5, 5])
+    }
+    let back = try Image(at: write(Self.image([Size(width: 9, height: 4)], times: 2))).description
+    #expect(back.labels == nil && back.timeStamps.isEmpty)
   }
 
   /// Each with words of the reason, which also says what to do.

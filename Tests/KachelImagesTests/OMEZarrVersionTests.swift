@@ -78,7 +78,7 @@ import Testing
       var expected = Self.pixels(time, type: type)
       for (level, step) in image.description.scenes[0].levels.enumerated() {
         try image.read(Region(step.size), of: PlaneIndex(time: time, level: level), into: back)
-        #expect(areEqual(back, expected), "level \(level)")
+        #expect(back.isSame(as: expected), "level \(level)")
         if isLabels { Downsample.mode(expected, into: below) } else { Downsample.mean(expected, into: below) }
         let copy = PixelBuffer(width: below.width, height: below.height, type: type)
         copy.bytes.copyMemory(from: UnsafeRawBufferPointer(below.bytes))
@@ -141,7 +141,7 @@ import Testing
         #expect(offset == UInt64(end))
         let frame = bytes[Int(offset)..<Int(offset + count)]
         #expect(frame.withUnsafeBytes { Zstandard.decompress($0, into: chunk.bytes) } == nil)
-        #expect(areEqual(chunk, expected))
+        #expect(chunk.isSame(as: expected))
         end = Int(offset + count)
       }
       #expect(end == bytes.count - table.count)

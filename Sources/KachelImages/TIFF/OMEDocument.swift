@@ -5,15 +5,15 @@ import KachelPixels
 /// The OME-XML (version 2016-06) of an image that is written into one TIFF file: an `Image` per scene, whose planes are
 /// the file's pages one after the other, z fastest and time slowest.
 ///
-/// The names of labels are a map from value to name (annotation namespace `kachel/labels`), their colours one from value
+/// Of a label image, the names of labels are a map from value to name (annotation namespace `kachel/labels`), their colours one from value
 /// to `#RRGGBB` (`kachel/label-colors`).
 struct OMEDocument {
   static let labelNames = "kachel/labels"
   static let labelColors = "kachel/label-colors"
 
   private let image: OutputImage
-  /// The annotations of all scenes.
-  private let labels: [LabelDescription]
+  /// What is annotated of all scenes; `nil` where pixels are no labels.
+  private let labels: [LabelDescription]?
   /// Further annotations of each scene: text under a namespace.
   private let comments: [[(namespace: String, text: String)]]
 
@@ -21,7 +21,7 @@ struct OMEDocument {
   init(_ image: OutputImage, comments: [[(namespace: String, text: String)]]) {
     self.image = image
     self.comments = comments
-    if case .labels(let labels) = image.content { self.labels = labels } else { labels = [] }
+    if case .labels(let labels) = image.content { self.labels = labels } else { labels = nil }
   }
 
   /// OME's name of a type of pixels; `nil` where it has none.
@@ -44,11 +44,12 @@ struct OMEDocument {
         "xsi:schemaLocation": "\(schema) \(schema)/ome.xsd", "Creator": "Kachel",
       ]
     ) { xml in
-      var next = labels.isEmpty ? 0 : 2
+      let shared = 0..<(labels == nil ? 0 : 2)
+      var next = shared.upperBound
       for scene in image.scenes.indices {
         let own = next..<next + comments[scene].count
         next = own.upperBound
-        write(scene, annotations: Array(labels.isEmpty ? 0..<0 : 0..<2) + own, to: &xml)
+        write(scene, annotations: Array(shared) + own, to: &xml)
       }
       if next > 0 { writeAnnotations(to: &xml) }
     }
@@ -106,16 +107,16 @@ struct OMEDocument {
         defer { next += 1 }
         return ["ID": "Annotation:\(next)", "Namespace": namespace]
       }
-      func map(_ namespace: String, _ value: (LabelDescription) -> String) {
+      func map(_ labels: [LabelDescription], _ namespace: String, _ value: (LabelDescription) -> String) {
         xml.element("MapAnnotation", attributes(namespace)) { xml in
           xml.element("Value") { xml in
             for label in labels { xml.element("M", ["K": "\(label.value)"], text: value(label)) }
           }
         }
       }
-      if !labels.isEmpty {
-        map(Self.labelNames) { $0.name }
-        map(Self.labelColors) { "#\($0.color.hex)" }
+      if let labels {
+        map(labels, Self.labelNames) { $0.name }
+        map(labels, Self.labelColors) { "#\($0.color.hex)" }
       }
       for comment in comments.joined() {
         xml.element("CommentAnnotation", attributes(comment.namespace)) { $0.element("Value", text: comment.text) }

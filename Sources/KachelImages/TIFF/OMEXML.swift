@@ -34,6 +34,8 @@ struct OMEXML: Sendable {
     /// Where the image's corner lies, in pixels.
     var x = 0
     var y = 0
+    /// Seconds from one time to the next.
+    var timeStep: Double?
     var data: [TIFFData]
   }
 
@@ -44,6 +46,8 @@ struct OMEXML: Sendable {
   static let mostBytes = 64 << 20
 
   let images: [Image]
+  /// What the document says of labels, as ``OMEDocument`` writes it; `nil` where pixels are no labels.
+  let labels: [LabelDescription]?
   let uuid: String?
   /// The file beside this one that has the document, where this one only says so.
   let metadataFile: String?
@@ -75,6 +79,23 @@ struct OMEXML: Sendable {
       throw ImageError(.unsupported, file: file, "the OME-XML has more than \(Self.mostPlanes) planes")
     }
     self.images = images
+    labels = Self.labels(root)
+  }
+
+  private static func labels(_ root: XMLTree.Element) -> [LabelDescription]? {
+    let maps = root.child("StructuredAnnotations")?.children("MapAnnotation") ?? []
+    func texts(_ namespace: String) -> [Int: String]? {
+      guard let map = maps.first(where: { $0.attributes["Namespace"] == namespace }) else { return nil }
+      let entries = (map.child("Value")?.children("M") ?? []).compactMap { entry in
+        entry.attributes["K"].flatMap { Int($0) }.map { ($0, entry.text) }
+      }
+      return Dictionary(entries) { first, _ in first }
+    }
+    guard let names = texts(OMEDocument.labelNames) else { return nil }
+    let colors = (texts(OMEDocument.labelColors) ?? [:]).compactMapValues { RGB(hex: $0) }
+    return Set(names.keys).union(colors.keys).sorted().map { value in
+      LabelDescription(value: value, name: names[value] ?? "", color: LabelColors(colors).color(of: value))
+    }
   }
 
   private static func image(
@@ -108,6 +129,7 @@ struct OMEXML: Sendable {
       sizeC: c, sizeZ: z, sizeT: t, channels: Array(channels),
       physicalSize: .init(x: length("X", of: pixels), y: length("Y", of: pixels), z: length("Z", of: pixels)),
       x: first.flatMap { position("X", of: $0) } ?? 0, y: first.flatMap { position("Y", of: $0) } ?? 0,
+      timeStep: timeStep(pixels),
       data: pixels.children("TiffData").map { Self.tiffData($0) })
   }
 
@@ -136,6 +158,14 @@ struct OMEXML: Sendable {
       let factor = micrometres(in: pixels.attributes["PhysicalSize\(axis)Unit"] ?? "µm")
     else { return nil }
     return value * factor
+  }
+
+  private static func timeStep(_ pixels: XMLTree.Element) -> Double? {
+    guard let value = pixels.attributes["TimeIncrement"].flatMap({ Double($0) }), value > 0, value.isFinite else {
+      return nil
+    }
+    let units = ["s": 1, "ms": 1e-3, "\u{B5}s": 1e-6, "min": 60, "h": 3600, "d": 86_400]
+    return units[pixels.attributes["TimeIncrementUnit"] ?? "s"].map { value * $0 }
   }
 
   /// A plane's position if that is one among pixels, as ``OMEDocument`` writes it; others are places on the stage.

@@ -37,6 +37,9 @@ struct TIFFArrangement: Sendable {
   var scenes: [Scene]
   var channels: [OMEXML.Channel] = []
   var physicalSize = ImageDescription.PhysicalSize()
+  /// Seconds from one time to the next.
+  var timeStep: Double?
+  var labels: [LabelDescription]?
   /// See ``TIFFSampling/init(_:keepsIndices:file:)``.
   var keepsIndices = false
 
@@ -120,6 +123,8 @@ struct TIFFArrangement: Sendable {
     self.scenes = scenes
     self.channels = document.images[0].channels
     physicalSize = document.images[0].physicalSize
+    timeStep = document.images[0].timeStep
+    labels = document.labels
     keepsIndices = document.images[0].channels.allSatisfy { $0.samples == 1 }
   }
 

@@ -94,6 +94,9 @@ package final class TIFFImage: ImageSource {
       // TIFF has no dimensions, and OME-XML always all: those that are more than one plane count.
       axes: Set([("c", channels.count), ("z", depth), ("t", times)].filter { $0.1 > 1 }.map { Character($0.0) }),
       physicalSize: arrangement.physicalSize, compressions: compressions.sorted(),
+      timeStamps: arrangement.timeStep.map { step in (0..<times).map { Double($0) * step } } ?? [],
+      labels: channels.allSatisfy { $0.sampling.layout == .gray && !$0.sampling.pixelType.isFloatingPoint }
+        ? arrangement.labels : nil,
       storage: try arrangement.storage(), notes: try arrangement.notes(channels[0].sampling, leftOut: leftOut))
   }
 

@@ -41,7 +41,7 @@ public final class OMEZarrLabels: @unchecked Sendable {
     // The last two parts may be missing; what is missing is no link.
     let url = URL(filePath: path).standardizedFileURL
     let group = url.deletingLastPathComponent()
-    guard group.lastPathComponent == "labels",
+    guard !path.contains("://"), group.lastPathComponent == "labels",
       standard(group.deletingLastPathComponent()) == standard(URL(filePath: image))
     else { return nil }
     return url.lastPathComponent
@@ -52,13 +52,13 @@ public final class OMEZarrLabels: @unchecked Sendable {
   ///   - image: the path of the image.
   ///   - scenes: those of the image's scenes that get labels, by position.
   ///   - overwrite: whether labels of that name are replaced.
-  /// - Throws: ``ImageError``: `unsupported` where the image cannot have such labels, `cannotWrite` where there are some
-  ///   of that name; ``BytesError``.
+  /// - Throws: ``OMEZarrOptions/Refusal`` where the options or the name are not right; ``ImageError``: `unsupported` where
+  ///   the image cannot have labels; ``BytesError``: `cannotWrite`, also where there are labels of that name.
   public init(path: String, of image: String, scenes: [Int], overwrite: Bool, options: OMEZarrOptions) throws {
     guard let name = Self.name(path, in: image) else {
       throw ImageError(.cannotWrite, file: path, "is not \(image)/labels/NAME")
     }
-    try Self.check(name, path)
+    try Self.check(name)
     let hierarchy = try ZarrHierarchy(LocalZarrStore(folder: image))
     let keys = try OMEZarrImage.keys(of: hierarchy, path: image)
     var images: [OMEZarrLabelledImage] = []
@@ -71,18 +71,16 @@ public final class OMEZarrLabels: @unchecked Sendable {
     guard let version = images.first?.version, images.allSatisfy({ $0.version == version }) else {
       throw ImageError(.unsupported, file: image, "its images are of different versions")
     }
-    guard options.version == nil || options.version == version else {
-      throw ImageError(
-        .unsupported, file: path,
-        "the image is of the OME-Zarr version \(version.rawValue), and so are its labels; leave --zarr out")
+    guard options.version ?? version == version else {
+      throw OMEZarrOptions.Refusal(
+        description: "the image is of the OME-Zarr version \(version.rawValue), and so are its labels; leave --zarr out"
+      )
     }
     guard options.shardSide == nil || version == .v05 else {
-      throw ImageError(
-        .unsupported, file: path, "the image is of the OME-Zarr version 0.4, which has no shards; leave --shard out")
+      throw OMEZarrOptions.Refusal(
+        description: "the image is of the OME-Zarr version 0.4, which has no shards; leave --shard out")
     }
-    do throws(OMEZarrOptions.Refusal) { try options.check(version: version) } catch {
-      throw ImageError(.unsupported, file: path, error.description)
-    }
+    try options.check(version: version)
     (self.options, self.version, self.name, self.images) = (options, version, name, images)
     warnings = try Self.copies(of: hierarchy, keys: [""] + scenes.map { keys[$0] }).map { file in
       """
@@ -166,13 +164,13 @@ public final class OMEZarrLabels: @unchecked Sendable {
     return files
   }
 
-  private static func check(_ name: String, _ path: String) throws(ImageError) {
+  private static func check(_ name: String) throws(OMEZarrOptions.Refusal) {
     let isOtherFormat = (try? OutputFormat(path: name)).map { !$0.isFolder } ?? false
     guard ZarrKey.inside("", path: name) != nil, !name.hasPrefix("."), !name.hasPrefix("__"), name != "zarr.json",
       !isOtherFormat
     else {
-      throw ImageError(
-        .unsupported, file: path, "labels in an image cannot be called \"\(name)\"; choose a name such as nuclei")
+      throw OMEZarrOptions.Refusal(
+        description: "labels in an image cannot be called \"\(name)\"; choose a name such as nuclei")
     }
   }
 
