@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of scripts/check-interop: other programs read the OME-Zarr 0.5 that Kachel writes, and labels in an image.
+
+Converts an image into OME-Zarr 0.4, 0.5 and 0.5 with shards, and compares every resolution as zarr-python reads it;
+validates them with ome-zarr-models; and lists labels that were written into an image.
+
+    omezarr.py KACHEL DATA RESULTS
+"""
+
+import pathlib
+import subprocess
+import sys
+
+import numpy
+import zarr
+from ome_zarr_models import open_ome_zarr
+
+failures = 0
+
+
+def check(passed, text):
+    global failures
+    if not passed:
+        failures += 1
+        print(f"  FAIL  {text}")
+
+
+def main():
+    program, data, results = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3]) / "omezarr"
+    results.mkdir()
+
+    def kachel(*arguments):
+        print("$ kachel", *(str(argument).removeprefix(f"{results}/") for argument in arguments), flush=True)
+        subprocess.run([program, *map(str, arguments), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+
+    image = "Examples/nuclei-mosaic.czi"
+    ways = {"0.4": [], "0.5": ["--zarr", "0.5"], "shards": ["--zarr", "0.5", "--chunk", "256", "--shard", "1024"]}
+    for name, options in ways.items():
+        kachel("convert", image, results / f"{name}.ome.zarr", *options)
+    reference = zarr.open_group(results / "0.4.ome.zarr", mode="r")
+    for name in ["0.5", "shards"]:
+        group = zarr.open_group(results / f"{name}.ome.zarr", mode="r")
+        check(group.metadata.zarr_format == 3 and group.attrs["ome"]["version"] == "0.5", f"{name}: is no OME-Zarr 0.5")
+        multiscale = group.attrs["ome"]["multiscales"][0]
+        axes = [axis["name"] for axis in multiscale["axes"]]
+        check(multiscale["datasets"] == reference.attrs["multiscales"][0]["datasets"], f"{name}: other resolutions")
+        for dataset in multiscale["datasets"]:
+            array = group[dataset["path"]]
+            check(list(array.metadata.dimension_names) == axes, f"{name}: dimensions {array.metadata.dimension_names}")
+            check(numpy.array_equal(array[...], reference[dataset["path"]][...]), f"{name}: {dataset['path']} differs")
+            if name == "shards":
+                # No shard has more chunks than its resolution.
+                sides = [min(1024 // chunk * chunk, -(-side // chunk) * chunk)
+                         for side, chunk in zip(array.shape[-2:], array.chunks[-2:])]
+                check(list(array.shards[-2:]) == sides, f"shards {array.shards}")
+    for name in ways:
+        open_ome_zarr(zarr.open_group(results / f"{name}.ome.zarr", mode="r"))
+
+    for name, attributes in [("0.4", lambda group: group.attrs), ("shards", lambda group: group.attrs["ome"])]:
+        folder = results / f"{name}.ome.zarr"
+        kachel("segment", folder, "--model", "Examples/nuclei.czann", "-o", folder / "labels/nuclei")
+        kachel("segment", folder, "--model", "Examples/nuclei.czann", "-o", results / f"{name}.alone.ome.zarr")
+        root = zarr.open_group(folder, mode="r")
+        check(attributes(root["labels"])["labels"] == ["nuclei"], f"{name}: the labels are not listed")
+        labels = root["labels/nuclei"]
+        check(attributes(labels)["image-label"]["source"] == {"image": "../../"}, f"{name}: the labels' source")
+        levels, own = (attributes(group)["multiscales"][0]["datasets"] for group in (root, labels))
+        check(len(levels) == len(own), f"{name}: {len(own)} resolutions of labels, not {len(levels)}")
+        alone = zarr.open_group(results / f"{name}.alone.ome.zarr", mode="r")
+        check(numpy.array_equal(labels["0"][...], alone["0"][...]), f"{name}: the labels differ from those alone")
+        check(labels["0"].shape[-2:] == root["0"].shape[-2:], f"{name}: labels of the shape {labels['0'].shape}")
+        open_ome_zarr(labels)
+    if failures:
+        sys.exit(f"check-interop: {failures} checks of OME-Zarr 0.5 failed")
+    print("check-interop: all of OME-Zarr 0.5 passed")
+
+
+main()
