@@ -120,7 +120,7 @@ struct Segment: AsyncParsableCommand {
     let outcomes = try await Interruption.stopping {
       try await batch.write { index, path in
         line?.close()
-        if line != nil { Console.note("image \(index + 1) of \(count): \(path)") }
+        if line != nil { Console.note("image \(index + 1) of \(count): \(RemoteAddress.withoutSecrets(path))") }
       } progress: {
         line?.show($0)
       }
@@ -143,13 +143,14 @@ struct Segment: AsyncParsableCommand {
     var firstFailure: (any Error)?
     var summary: [ImageOutcome] = []
     for outcome in outcomes {
+      let image = RemoteAddress.withoutSecrets(outcome.image)
       switch outcome.result {
       case .success(let result):
         summary.append(
-          ImageOutcome(image: outcome.image, outputs: result.outputs, provenance: result.provenance))
+          ImageOutcome(image: image, outputs: result.outputs, provenance: result.provenance))
         if !json { result.outputs.forEach { print($0) } }
       case .failure(let error):
-        summary.append(ImageOutcome(image: outcome.image, error: "\(error)"))
+        summary.append(ImageOutcome(image: image, error: "\(error)"))
         firstFailure = firstFailure ?? error
       }
     }

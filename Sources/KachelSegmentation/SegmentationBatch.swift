@@ -37,8 +37,8 @@ public struct SegmentationBatch: Sendable {
     try package.checkRunnable()
     _ = try OutputFormat(extension: outputs.extension)
     let names = Self.names(of: batch.images)
-    if let (name, paths) = Dictionary(grouping: zip(names, batch.images), by: \.0).first(where: { $0.value.count > 1 })
-    {
+    let shown = batch.images.map(RemoteAddress.withoutSecrets)
+    if let (name, paths) = Dictionary(grouping: zip(names, shown), by: \.0).first(where: { $0.value.count > 1 }) {
       throw SegmentationError(
         .option, file: paths[1].1,
         "has the name of \(paths[0].1), so that both results would be called \(name); segment them one after the other")

@@ -36,6 +36,13 @@ import Testing
     let text = try String(contentsOfFile: kachel.folder.file(remote.lines[0] + "/.zattrs"), encoding: .utf8)
     #expect(text.contains("\(server.address)/\(Self.image)") && !text.contains("secret"))
     #expect(server.requests.allSatisfy { $0.uri.hasSuffix("?sig=secret") && $0.headers["authorization"] != nil })
+    // Nor do those of several images.
+    let several = try await kachel.run(
+      ["segment", address, "s3://key:secret@bucket/b.zarr?secret", "-m", Inputs.quick, "-o", "all", "--json"]
+        + Self.plane)
+    #expect(several.status == 65 && several.errors.contains("1 of 2 images segmented"), "\(several.errors)")
+    #expect(!(several.output + several.errors).contains("secret"))
+    #expect(try stored(kachel.folder.file("all/v05.labels.ome.zarr")) == stored(kachel.folder.file("local")))
   }
 
   @Test func encrypted() async throws {

@@ -48,7 +48,7 @@ struct HTTPContentRange: Sendable, Hashable {
     let halves = parts[1].split(separator: "/", omittingEmptySubsequences: false)
     guard halves.count == 2 else { return nil }
     let ends = halves[0].split(separator: "-", omittingEmptySubsequences: false).map { Self.number($0) }
-    guard ends.count == 2, let first = ends[0], let last = ends[1], first <= last else { return nil }
+    guard ends.count == 2, let first = ends[0], let last = ends[1], first <= last, last < .max else { return nil }
     bytes = first...last
     if halves[1] != "*" {
       guard let total = Self.number(halves[1]), last < total else { return nil }

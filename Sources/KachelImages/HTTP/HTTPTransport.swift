@@ -13,7 +13,11 @@ private import Synchronization
 /// Calls block their thread, never one that answers come in on; they must not be made on an event loop of NIO.
 final class HTTPTransport: Sendable {
   private static let mostRedirects = 5
+  /// How many requests are on their way at most, each on a connection of its own.
+  private static let mostRequests = 8
   private let client: HTTPClient
+  /// The client would take waiting for one of its connections for a server that does not answer.
+  private let places = DispatchSemaphore(value: mostRequests)
 
   init(_ patience: HTTPPatience) {
     var encryption = TLSConfiguration.makeClientConfiguration()
@@ -25,8 +29,8 @@ final class HTTPTransport: Sendable {
     var configuration = HTTPClient.Configuration(
       tlsConfiguration: encryption, redirectConfiguration: .disallow,
       timeout: .init(connect: .init(patience.connecting), read: .init(patience.silence)))
-    // Each of the pool's connections carries one request, which bounds how many there are.
     configuration.httpVersion = .http1Only
+    configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = Self.mostRequests
     // An attempt to connect that fails is told at once, and repeated by us.
     configuration.connectionPool.retryConnectionEstablishment = false
     client = HTTPClient(eventLoopGroup: MultiThreadedEventLoopGroup.singleton, configuration: configuration)
@@ -87,6 +91,10 @@ final class HTTPTransport: Sendable {
     do { request = try HTTPClient.Request(url: url, headers: headers) } catch {
       throw HTTPFault(.lasting(.notAnImage), "is no address: \(error)")
     }
+    while places.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
+      if Task.isCancelled { throw HTTPFault(.cancelled, "was stopped") }
+    }
+    defer { places.signal() }
     let collector = HTTPCollector(accept)
     let task = client.execute(request: request, delegate: collector, deadline: .now() + .init(timeout))
     let done = DispatchSemaphore(value: 0)
@@ -122,7 +130,8 @@ private final class HTTPCollector: HTTPClientResponseDelegate {
   func didReceiveHead(task: HTTPClient.Task<Void>, _ response: HTTPResponseHead) -> EventLoopFuture<Void> {
     let headers = response.headers
     let head = HTTPHead(
-      status: Int(response.status.code), length: headers.first(name: "Content-Length").flatMap { Int($0) },
+      status: Int(response.status.code),
+      length: headers.first(name: "Content-Length").flatMap { Int($0) }.map { max(0, $0) },
       contentRange: headers.first(name: "Content-Range").flatMap { HTTPContentRange($0) },
       contentEncoding: headers.first(name: "Content-Encoding"), location: headers.first(name: "Location"),
       retryAfter: headers.first(name: "Retry-After").flatMap { HTTPHead.retryAfter($0) })
@@ -178,7 +187,7 @@ extension HTTPFault {
     case let error as HTTPClientError:
       switch error {
       case .cancelled: self.init(.cancelled, "was stopped")
-      case .connectTimeout: self.init(.unreachable, "the server does not answer")
+      case .connectTimeout, .getConnectionFromPoolTimeout: self.init(.unreachable, "the server does not answer")
       case .readTimeout, .deadlineExceeded: self.init(.temporary(after: nil), "the server stopped answering")
       case .remoteConnectionClosed: self.init(.temporary(after: nil), "the server's answer ended early")
       default: self.init(.temporary(after: nil), "the request failed: \(error)")
@@ -193,6 +202,7 @@ extension HTTPFault {
       } else {
         self.init(.temporary(after: nil), "the connection failed: \(Self.reason(error))")
       }
+    case ChannelError.connectTimeout: self.init(.unreachable, "the server does not answer")
     case is ChannelError: self.init(.temporary(after: nil), "the connection failed: \(error)")
     case is HTTPParserError:
       self.init(.temporary(after: nil), "the server's answer ended early, or is no HTTP: \(error)")

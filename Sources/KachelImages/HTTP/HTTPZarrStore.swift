@@ -166,7 +166,8 @@ package final class HTTPZarrStore: ZarrStore {
     case (401, _):
       throw HTTPFault(
         .lasting(.notAnImage),
-        "the server asks for a password (401 Unauthorized); use a signed address, or https://user:password@ and so on")
+        "the server asks for a password (401 Unauthorized); use a signed address, or one as https://user:password@host/…"
+      )
     case (408, _), (425, _), (429, _), (500...599, _):
       throw HTTPFault(.temporary(after: head.retryAfter), "the server answers \(status)")
     default: throw HTTPFault(.lasting(.notAnImage), "the server answers \(status)")
