@@ -135,7 +135,7 @@ public struct ImageConversion: Sendable {
       })
     return selection.output(
       of: description, name: SegmentationBatch.names(of: [image.path])[0],
-      content: options.isLabels ? .labels([]) : .intensities,
+      content: (description.labels ?? (options.isLabels ? [] : nil)).map { .labels($0) } ?? .intensities,
       channels: channels.map { index in
         let channel = description.channels[index], most = channel.pixelType.integerMaximum
         return .init(
@@ -159,7 +159,8 @@ public struct ImageConversionOptions: Sendable {
   public var planes = PlaneChoice()
   /// The channels to copy, in this order, by name or by index.
   public var channels: [String]?
-  /// Whether the pixels are labels, whose smaller resolutions are made without averaging.
+  /// Whether the pixels are labels, whose smaller resolutions are made without averaging; those of an image that says so
+  /// of itself are in any case.
   public var isLabels = false
   /// How an OME-Zarr is stored.
   public var omeZarr = OMEZarrOptions()

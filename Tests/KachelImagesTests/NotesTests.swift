@@ -78,6 +78,15 @@ import Testing
     #expect(notes.contains("pixels fill 75 % to 100 % of the scenes' boxes"))
   }
 
+  /// Counting how tiles lie must not take long, however they do.
+  @Test func mosaicsThatAreNone() throws {
+    func stack(_ count: Int) throws -> [String] {
+      try czi((0..<count).map { tile(0, 0, 1, 1, ["M": Int32($0)]) }).notes
+    }
+    #expect(try stack(2) == ["tiles overlap in 100 % of the pixels; the later one is seen"])
+    #expect(try stack(1500) == [])
+  }
+
   @Test func pyramids() throws {
     let full = [tile(0, 0, 100, 100), tile(100, 0, 100, 100)]
     func reduced(_ x: Int, _ width: Int, _ stored: Int, height: Int = 50, type: Int32 = 0) -> CZIFixture.SubBlock {

@@ -130,6 +130,33 @@ import Testing
     }
   }
 
+  /// Images that say that they are labels need not be told so, and keep the names.
+  @Test func labelImagesStayLabelImages() async throws {
+    let folder = try ScratchFolder()
+    let size = Size(width: 700, height: 60)
+    let labels = [3, 70_000].map { LabelDescription(value: $0, name: "n\($0)", color: RGB(red: 9, green: 8, blue: 7)) }
+    let image = OutputImage(
+      name: "a", content: .labels(labels), scenes: [.init(size: size)],
+      channels: [.init(name: "a", pixelType: .uint32)])
+    let pixels = PixelBuffer(width: size.width, height: size.height, type: .uint32)
+    for index in 0..<size.area { pixels.values(as: UInt32.self)[index] = [0, 3, 70_000, 70_000][index * 7 / 5 % 4] }
+    let output = try PendingOutput(path: folder.file("0.ome.tiff"), overwrite: false)
+    let writer = try ImageWriter(image, to: output, as: .omeTIFF)
+    try writer.write(pixels, at: Region(size), of: PlaneIndex())
+    try writer.finish(scene: 0)
+    try writer.finish()
+    try output.commit()
+    let read = PixelBuffer(width: 0, height: 0, type: .uint8), half = PixelBuffer(width: 0, height: 0, type: .uint8)
+    Downsample.mode(pixels, into: half)
+    for (from, to) in [("0.ome.tiff", "1.ome.zarr"), ("1.ome.zarr", "2.ome.tiff")] {
+      try await ImageConversion(of: Image(at: folder.file(from))).write(to: folder.file(to))
+      let copy = try Image(at: folder.file(to))
+      #expect(copy.description.labels == labels)
+      try copy.read(Region(half.size), of: PlaneIndex(level: 1), into: read)
+      #expect(read.isSame(as: half))
+    }
+  }
+
   @Test func shards() async throws {
     let folder = try ScratchFolder()
     let image = try Image(at: SharedData.path("example/nuclei-mosaic.czi"))

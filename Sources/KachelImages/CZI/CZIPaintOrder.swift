@@ -181,17 +181,6 @@ package struct CZIPaintOrder: Sendable {
       .map { members[members(of: $0)] }
   }
 
-  /// The planes of each of many scenes, see ``planes(of:)``.
-  func planes(ofEach scenes: [Int32]) -> [[Int]] {
-    var planes: [Int32: [Int]] = [:]
-    for group in groups { planes[group.scene, default: []].append(group.plane) }
-    let shared = planes[CZISubBlock.missing] ?? []
-    return scenes.map { scene in
-      let own = scene == CZISubBlock.missing ? [] : planes[scene] ?? []
-      return shared.isEmpty ? own : own.isEmpty ? shared : Set(own + shared).sorted()
-    }
-  }
-
   /// The planes that have sub-blocks of a scene or without scene, ascending.
   package func planes(of scene: Int32) -> [Int] {
     var planes: [Int] = []

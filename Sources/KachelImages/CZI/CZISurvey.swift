@@ -12,8 +12,8 @@ struct CZISurvey {
   let channelTypes: [CZIPixelType]
   /// The size of the largest sub-block at full resolution.
   let largest: Size
-  /// The planes of every scene that have pixels.
-  private let planes: [[Int]]
+  /// The first plane of every scene that has pixels, and how many have.
+  private let planes: [(first: Int, count: Int)]
 
   init(
     directory: CZIDirectory, metadata: CZIMetadata, compositor: CZICompositor, scenes: [ImageDescription.Scene],
@@ -21,7 +21,10 @@ struct CZISurvey {
   ) {
     (self.directory, self.metadata, self.compositor) = (directory, metadata, compositor)
     (self.scenes, self.codes, self.channelTypes, self.largest) = (scenes, codes, channelTypes, largest)
-    planes = compositor.orders[1]?.planes(ofEach: codes) ?? []
+    planes = codes.map { code in
+      let planes = compositor.orders[1]?.planes(of: code) ?? []
+      return (planes.first ?? 0, planes.count)
+    }
   }
 
   /// How the pixels lie in the file.
@@ -108,15 +111,20 @@ struct CZISurvey {
     return notes
   }
 
+  /// As much as a thousand tiles that each cover all of the box; a mosaic of a million tiles takes a tenth of it.
+  private static let mostWork = 20_000_000
+
   /// How much of their boxes the first planes of the scenes fill, and how much of that more than one tile covers.
   private var mosaic: [String] {
     var filled: [Double] = [], doubled: [Double] = []
     var cells = CZICoverage()
     for ((scene, code), planes) in zip(zip(scenes, codes), planes) {
-      guard let order = compositor.orders[1], let plane = planes.first else { continue }
+      guard let order = compositor.orders[1] else { continue }
       cells.clear()
-      for tile in order.members(of: code, plane: plane).joined() {
+      for tile in order.members(of: code, plane: planes.first).joined() {
         cells.add(directory.subBlocks[Int(tile)].region, of: scene.box)
+        // Tiles that lie over each other by the hundreds are not worth the time.
+        guard cells.work < Self.mostWork else { return [] }
       }
       filled.append(cells.filled)
       doubled.append(cells.doubled)
@@ -160,6 +168,8 @@ private struct CZICoverage {
   private static let words = side / 64
   private var once = [UInt64](repeating: 0, count: side * words)
   private var twice = [UInt64](repeating: 0, count: side * words)
+  /// How many words were changed.
+  private(set) var work = 0
 
   /// The part of the box that is covered, and the part of that which is so more than once.
   var filled: Double { Double(Self.count(once)) / Double(Self.side * Self.side) }
@@ -176,10 +186,12 @@ private struct CZICoverage {
   mutating func add(_ tile: Region, of box: Region) {
     let columns = CZIPaintOrder.cells(tile.x - box.x..<tile.maxX - box.x, of: box.width, count: Self.side)
     guard !columns.isEmpty else { return }
+    let touched = columns.lowerBound / 64...(columns.upperBound - 1) / 64
     for row in CZIPaintOrder.cells(tile.y - box.y..<tile.maxY - box.y, of: box.height, count: Self.side) {
-      for word in columns.lowerBound / 64...(columns.upperBound - 1) / 64 {
-        let first = UInt64(max(0, columns.lowerBound - 64 * word)),
-          last = UInt64(min(64, columns.upperBound - 64 * word))
+      work += touched.count
+      for word in touched {
+        let first = UInt64(max(0, columns.lowerBound - 64 * word))
+        let last = UInt64(min(64, columns.upperBound - 64 * word))
         let bits = (last == 64 ? UInt64.max : 1 << last - 1) & ~(1 << first - 1)
         let place = row * Self.words + word
         twice[place] |= once[place] & bits

@@ -46,7 +46,7 @@ public struct OverviewFiles: Sendable {
     let names = perChannel ? Self.names(overview.channels.map { ($0, image.description.channels[$0].name) }) : []
     self.overview = overview
     func output(_ name: String) throws(ImageError) -> PendingOutput {
-      try Self.check(name, image: image.path)
+      try Self.check(name, image: image.files)
       return try ImageError.wrapping { () throws(BytesError) in try PendingOutput(path: name, overwrite: overwrite) }
     }
     var files: [Files] = []
@@ -60,13 +60,13 @@ public struct OverviewFiles: Sendable {
   }
 
   /// A file may replace another picture, never a folder or the image.
-  private static func check(_ path: String, image: String) throws(ImageError) {
+  private static func check(_ path: String, image: [String]) throws(ImageError) {
     func standard(_ path: String) -> String { URL(filePath: path).resolvingSymlinksInPath().standardizedFileURL.path }
     var isFolder: ObjCBool = false
     if FileManager.default.fileExists(atPath: path, isDirectory: &isFolder), isFolder.boolValue {
       throw ImageError(.cannotWrite, file: path, "is a folder; name a file for the picture")
     }
-    if (standard(path) + "/").hasPrefix(standard(image) + "/") {
+    if image.contains(where: { (standard(path) + "/").hasPrefix(standard($0) + "/") }) {
       throw ImageError(.cannotWrite, file: path, "is the image, or lies in it; name another file for the picture")
     }
   }

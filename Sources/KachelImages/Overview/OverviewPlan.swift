@@ -5,7 +5,7 @@ import KachelPixels
 /// What is read for the picture of a scene, and how it is cut into blocks.
 struct OverviewPlan: Sendable {
   /// How many reads go on at the same time, and the bytes that each has at most: memory is the same on all machines.
-  private static let readers = 4
+  private static let readers = max(1, min(4, ProcessInfo.processInfo.activeProcessorCount))
   private static let bytesPerRead = (32 << 20) / readers
   /// Cells of a block at most: a small picture has several blocks, so that there is work for all.
   private static let mostCells = 1 << 17

@@ -5,8 +5,8 @@ import KachelPixels
 /// The OME-XML (version 2016-06) of an image that is written into one TIFF file: an `Image` per scene, whose planes are
 /// the file's pages one after the other, z fastest and time slowest.
 ///
-/// Of a label image, the names of labels are a map from value to name (annotation namespace `kachel/labels`), their colours one from value
-/// to `#RRGGBB` (`kachel/label-colors`).
+/// Of a label image, the names of labels are a map from value to name (annotation namespace `kachel/labels`), their
+/// colours one from value to `#RRGGBB` (`kachel/label-colors`).
 struct OMEDocument {
   static let labelNames = "kachel/labels"
   static let labelColors = "kachel/label-colors"
