@@ -91,8 +91,9 @@ extension CZICompositor {
 
   /// How far the sub-blocks of a resolution reach, at most as far as the box.
   private func extent(of grid: CZIGrid, scene: Int32, box: Region) -> Size? {
+    guard let order = orders[Int32(grid.factor)] else { return nil }
     var reach: Size?
-    for index in (orders[Int32(grid.factor)]?.members(of: scene) ?? []).joined() {
+    for index in order.members(of: scene).joined() {
       let place = grid.place(of: directory.subBlocks[Int(index)])
       guard place.maxX > 0, place.maxY > 0 else { continue }
       reach = Size(width: max(reach?.width ?? 0, place.maxX), height: max(reach?.height ?? 0, place.maxY))

@@ -80,7 +80,12 @@ package struct CZIPaintOrder: Sendable {
       if beginsBox { boxes.append(box) } else { boxes[boxes.count - 1].extend(to: box) }
     }
     (self.groups, self.members, self.boxes) = (groups, members, boxes)
-    groupsOfScene = Dictionary(grouping: groups.indices.map { Int32($0) }) { groups[Int($0)].scene }
+    var countOfScene: [Int32: Int] = [:]
+    for group in groups { countOfScene[group.scene, default: 0] += 1 }
+    var groupsOfScene: [Int32: [Int32]] = [:]
+    for (scene, count) in countOfScene { groupsOfScene[scene, default: []].reserveCapacity(count) }
+    for (index, group) in groups.enumerated() { groupsOfScene[group.scene, default: []].append(Int32(index)) }
+    self.groupsOfScene = groupsOfScene
   }
 
   /// The order of the list: by plane, scene, and place along the Z-shaped curve, which interleaves the bits of x and y.
@@ -166,13 +171,14 @@ package struct CZIPaintOrder: Sendable {
 
   /// The groups of a scene and those without scene, by ascending plane.
   private func groups(of scene: Int32) -> [Int32] {
-    let without = scene == CZISubBlock.missing ? [] : groupsOfScene[CZISubBlock.missing] ?? []
-    return ((groupsOfScene[scene] ?? []) + without).sorted()
+    let own = groupsOfScene[scene] ?? []
+    guard scene != CZISubBlock.missing, let without = groupsOfScene[CZISubBlock.missing] else { return own }
+    return (own + without).sorted()
   }
 
   /// The sub-blocks of a scene and those without scene, plane by plane.
-  package func members(of scene: Int32) -> [ArraySlice<Int32>] {
-    groups(of: scene).map { members[members(of: Int($0))] }
+  package func members(of scene: Int32) -> some Sequence<ArraySlice<Int32>> {
+    groups(of: scene).lazy.map { members[members(of: Int($0))] }
   }
 
   /// The sub-blocks of a scene and those without scene of one plane, in no order.
@@ -181,13 +187,13 @@ package struct CZIPaintOrder: Sendable {
       .map { members[members(of: $0)] }
   }
 
-  /// The planes that have sub-blocks of a scene or without scene, ascending.
-  package func planes(of scene: Int32) -> [Int] {
-    var planes: [Int] = []
-    for group in groups(of: scene).map({ groups[Int($0)] }) where planes.last != group.plane {
-      planes.append(group.plane)
-    }
-    return planes
+  /// The planes that have sub-blocks of a scene or without scene, ascending. There may be as many as sub-blocks, so
+  /// they are not gathered.
+  package func planes(of scene: Int32) -> some Collection<Int> {
+    let chosen = groups(of: scene)
+    return chosen.indices.lazy.filter { [groups] index in
+      index == 0 || groups[Int(chosen[index - 1])].plane != groups[Int(chosen[index])].plane
+    }.map { [groups] in groups[Int(chosen[$0])].plane }
   }
 
   /// Which of 64 x 64 cells of a box are covered in their middle: one number for every row of cells, the lowest bit

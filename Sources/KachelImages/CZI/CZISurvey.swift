@@ -22,8 +22,8 @@ struct CZISurvey {
     (self.directory, self.metadata, self.compositor) = (directory, metadata, compositor)
     (self.scenes, self.codes, self.channelTypes, self.largest) = (scenes, codes, channelTypes, largest)
     planes = codes.map { code in
-      let planes = compositor.orders[1]?.planes(of: code) ?? []
-      return (planes.first ?? 0, planes.count)
+      let planes = compositor.orders[1]?.planes(of: code)
+      return (planes?.first ?? 0, planes?.count ?? 0)
     }
   }
 
