@@ -280,7 +280,7 @@ import Testing
       ]
     }
     let bytes: [UInt8] = try model.serializedBytes()
-    let archive = try SavedModelArchive(
+    let archive = try SavedModelFiles(
       zip: ZipFixture([Member("saved_model.pb", bytes)]).bytes, file: "f", member: "m")
     #expect(try SavedModelGraph(archive).flow().nodes.count <= 1_000_000)
   }

@@ -75,7 +75,8 @@ enum ONNXMessages: ProtobufMessages {
 /// field 2 is the value.
 enum SavedModelMessages: ProtobufMessages {
   case model, metaGraph, info, signatureEntry, signature, tensorEntry, tensor, graph, library, function, operation
-  case node, attributeEntry, attribute, list, shape, other
+  case node, attributeEntry, attribute, list, shape, argumentEntry, argument
+  case objects, object, variable, concreteEntry, concrete, value, values, dictionary, valueEntry, specification, other
 
   func message(inField number: UInt64) -> Self? {
     switch (self, number) {
@@ -87,15 +88,28 @@ enum SavedModelMessages: ProtobufMessages {
     case (.signature, 1), (.signature, 2): .tensorEntry
     // Both kinds of tensor have nothing but a shape.
     case (.tensorEntry, 2), (.attribute, 8): .tensor
-    case (.tensor, 2), (.tensor, 3), (.attribute, 7), (.list, 7): .shape
+    case (.tensor, 2), (.tensor, 3), (.attribute, 7), (.list, 7), (.variable, 2), (.specification, 2): .shape
+    case (.list, 8): .tensor
     case (.graph, 1), (.function, 3): .node
     case (.graph, 2): .library
     case (.library, 1): .function
     case (.function, 1): .operation
-    case (.node, 5): .attributeEntry
+    case (.node, 5), (.function, 5), (.argument, 1): .attributeEntry
+    case (.function, 7): .argumentEntry
+    case (.argumentEntry, 2): .argument
     case (.attributeEntry, 2): .attribute
     case (.attribute, 1): .list
-    case (.function, 4), (.operation, 2), (.operation, 3), (.attribute, 10), (.list, 9), (.shape, 2): .other
+    case (.metaGraph, 7): .objects
+    case (.objects, 1): .object
+    case (.object, 7): .variable
+    case (.objects, 2): .concreteEntry
+    case (.concreteEntry, 2): .concrete
+    case (.concrete, 3), (.concrete, 4), (.values, 1), (.valueEntry, 2): .value
+    case (.value, 33): .specification
+    case (.value, 51), (.value, 52): .values
+    case (.value, 53): .dictionary
+    case (.dictionary, 1): .valueEntry
+    case (.object, 1), (.function, 4), (.operation, 2), (.operation, 3), (.attribute, 10), (.list, 9), (.shape, 2): .other
     default: nil
     }
   }

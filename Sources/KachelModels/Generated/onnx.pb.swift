@@ -62,6 +62,33 @@ package nonisolated struct ONNX_ModelProto: Sendable {
   /// Clears the value of `producerVersion`. Subsequent reads from it will return its default value.
   package mutating func clearProducerVersion() {self._producerVersion = nil}
 
+  package var domain: String {
+    get {_domain ?? String()}
+    set {_domain = newValue}
+  }
+  /// Returns true if `domain` has been explicitly set.
+  package var hasDomain: Bool {self._domain != nil}
+  /// Clears the value of `domain`. Subsequent reads from it will return its default value.
+  package mutating func clearDomain() {self._domain = nil}
+
+  package var modelVersion: Int64 {
+    get {_modelVersion ?? 0}
+    set {_modelVersion = newValue}
+  }
+  /// Returns true if `modelVersion` has been explicitly set.
+  package var hasModelVersion: Bool {self._modelVersion != nil}
+  /// Clears the value of `modelVersion`. Subsequent reads from it will return its default value.
+  package mutating func clearModelVersion() {self._modelVersion = nil}
+
+  package var docString: String {
+    get {_docString ?? String()}
+    set {_docString = newValue}
+  }
+  /// Returns true if `docString` has been explicitly set.
+  package var hasDocString: Bool {self._docString != nil}
+  /// Clears the value of `docString`. Subsequent reads from it will return its default value.
+  package mutating func clearDocString() {self._docString = nil}
+
   package var graph: ONNX_GraphProto {
     get {_graph ?? ONNX_GraphProto()}
     set {_graph = newValue}
@@ -84,6 +111,9 @@ package nonisolated struct ONNX_ModelProto: Sendable {
   fileprivate var _irVersion: Int64? = nil
   fileprivate var _producerName: String? = nil
   fileprivate var _producerVersion: String? = nil
+  fileprivate var _domain: String? = nil
+  fileprivate var _modelVersion: Int64? = nil
+  fileprivate var _docString: String? = nil
   fileprivate var _graph: ONNX_GraphProto? = nil
 }
 
@@ -243,6 +273,15 @@ package nonisolated struct ONNX_NodeProto: Sendable {
 
   package var attribute: [ONNX_AttributeProto] = []
 
+  package var docString: String {
+    get {_docString ?? String()}
+    set {_docString = newValue}
+  }
+  /// Returns true if `docString` has been explicitly set.
+  package var hasDocString: Bool {self._docString != nil}
+  /// Clears the value of `docString`. Subsequent reads from it will return its default value.
+  package mutating func clearDocString() {self._docString = nil}
+
   package var domain: String {
     get {_domain ?? String()}
     set {_domain = newValue}
@@ -258,6 +297,7 @@ package nonisolated struct ONNX_NodeProto: Sendable {
 
   fileprivate var _name: String? = nil
   fileprivate var _opType: String? = nil
+  fileprivate var _docString: String? = nil
   fileprivate var _domain: String? = nil
 }
 
@@ -624,7 +664,7 @@ fileprivate nonisolated let _protobuf_package = "onnx"
 
 nonisolated extension ONNX_ModelProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".ModelProto"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}ir_version\0\u{3}producer_name\0\u{3}producer_version\0\u{2}\u{4}graph\0\u{3}opset_import\0\u{4}\u{6}metadata_props\0\u{2}\u{b}functions\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}ir_version\0\u{3}producer_name\0\u{3}producer_version\0\u{1}domain\0\u{3}model_version\0\u{3}doc_string\0\u{1}graph\0\u{3}opset_import\0\u{4}\u{6}metadata_props\0\u{2}\u{b}functions\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -635,6 +675,9 @@ nonisolated extension ONNX_ModelProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularInt64Field(value: &self._irVersion) }()
       case 2: try { try decoder.decodeSingularStringField(value: &self._producerName) }()
       case 3: try { try decoder.decodeSingularStringField(value: &self._producerVersion) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self._domain) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self._modelVersion) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self._docString) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._graph) }()
       case 8: try { try decoder.decodeRepeatedMessageField(value: &self.opsetImport) }()
       case 14: try { try decoder.decodeRepeatedMessageField(value: &self.metadataProps) }()
@@ -658,6 +701,15 @@ nonisolated extension ONNX_ModelProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
     try { if let v = self._producerVersion {
       try visitor.visitSingularStringField(value: v, fieldNumber: 3)
     } }()
+    try { if let v = self._domain {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._modelVersion {
+      try visitor.visitSingularInt64Field(value: v, fieldNumber: 5)
+    } }()
+    try { if let v = self._docString {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    } }()
     try { if let v = self._graph {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
     } }()
@@ -677,6 +729,9 @@ nonisolated extension ONNX_ModelProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._irVersion != rhs._irVersion {return false}
     if lhs._producerName != rhs._producerName {return false}
     if lhs._producerVersion != rhs._producerVersion {return false}
+    if lhs._domain != rhs._domain {return false}
+    if lhs._modelVersion != rhs._modelVersion {return false}
+    if lhs._docString != rhs._docString {return false}
     if lhs._graph != rhs._graph {return false}
     if lhs.opsetImport != rhs.opsetImport {return false}
     if lhs.metadataProps != rhs.metadataProps {return false}
@@ -869,7 +924,7 @@ nonisolated extension ONNX_GraphProto: SwiftProtobuf.Message, SwiftProtobuf._Mes
 
 nonisolated extension ONNX_NodeProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".NodeProto"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}input\0\u{1}output\0\u{1}name\0\u{3}op_type\0\u{1}attribute\0\u{2}\u{2}domain\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}input\0\u{1}output\0\u{1}name\0\u{3}op_type\0\u{1}attribute\0\u{3}doc_string\0\u{1}domain\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -882,6 +937,7 @@ nonisolated extension ONNX_NodeProto: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 3: try { try decoder.decodeSingularStringField(value: &self._name) }()
       case 4: try { try decoder.decodeSingularStringField(value: &self._opType) }()
       case 5: try { try decoder.decodeRepeatedMessageField(value: &self.attribute) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self._docString) }()
       case 7: try { try decoder.decodeSingularStringField(value: &self._domain) }()
       default: break
       }
@@ -908,6 +964,9 @@ nonisolated extension ONNX_NodeProto: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.attribute.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.attribute, fieldNumber: 5)
     }
+    try { if let v = self._docString {
+      try visitor.visitSingularStringField(value: v, fieldNumber: 6)
+    } }()
     try { if let v = self._domain {
       try visitor.visitSingularStringField(value: v, fieldNumber: 7)
     } }()
@@ -920,6 +979,7 @@ nonisolated extension ONNX_NodeProto: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs._name != rhs._name {return false}
     if lhs._opType != rhs._opType {return false}
     if lhs.attribute != rhs.attribute {return false}
+    if lhs._docString != rhs._docString {return false}
     if lhs._domain != rhs._domain {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true

@@ -10,8 +10,9 @@
 
 /// SPDX-License-Identifier: Apache-2.0
 ///
-/// The messages of a TensorFlow SavedModel's `saved_model.pb` that Kachel reads. Names, numbers and types of the fields
-/// are those of the format; fields that are not named here are kept as unknown fields.
+/// The messages of a TensorFlow SavedModel's `saved_model.pb` that Kachel reads or writes, and those of the index of its
+/// variables. Names, numbers and types of the fields are those of the format; fields that are not named here are kept as
+/// unknown fields.
 
 #if canImport(FoundationEssentials)
 package import FoundationEssentials
@@ -69,6 +70,15 @@ package nonisolated struct TF_MetaGraphDef: Sendable {
 
   package var signatureDef: Dictionary<String,TF_SignatureDef> = [:]
 
+  package var objectGraphDef: TF_SavedObjectGraph {
+    get {_objectGraphDef ?? TF_SavedObjectGraph()}
+    set {_objectGraphDef = newValue}
+  }
+  /// Returns true if `objectGraphDef` has been explicitly set.
+  package var hasObjectGraphDef: Bool {self._objectGraphDef != nil}
+  /// Clears the value of `objectGraphDef`. Subsequent reads from it will return its default value.
+  package mutating func clearObjectGraphDef() {self._objectGraphDef = nil}
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package nonisolated struct MetaInfoDef: Sendable {
@@ -89,6 +99,7 @@ package nonisolated struct TF_MetaGraphDef: Sendable {
 
   fileprivate var _metaInfoDef: TF_MetaGraphDef.MetaInfoDef? = nil
   fileprivate var _graphDef: TF_GraphDef? = nil
+  fileprivate var _objectGraphDef: TF_SavedObjectGraph? = nil
 }
 
 package nonisolated struct TF_SignatureDef: Sendable {
@@ -238,7 +249,24 @@ package nonisolated struct TF_FunctionDef: Sendable {
   /// From the name of an output of the signature to the value that it returns.
   package var ret: Dictionary<String,String> = [:]
 
+  package var attr: Dictionary<String,TF_AttrValue> = [:]
+
+  /// By the argument's place in the signature.
+  package var argAttr: Dictionary<UInt32,TF_FunctionDef.ArgAttrs> = [:]
+
   package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct ArgAttrs: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var attr: Dictionary<String,TF_AttrValue> = [:]
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
 
   package init() {}
 
@@ -398,6 +426,8 @@ package nonisolated struct TF_AttrValue: Sendable {
 
     package var shape: [TF_TensorShapeProto] = []
 
+    package var tensor: [TF_TensorProto] = []
+
     package var `func`: [TF_NameAttrList] = []
 
     package var unknownFields = SwiftProtobuf.UnknownStorage()
@@ -428,15 +458,363 @@ package nonisolated struct TF_TensorProto: Sendable {
 
   package var floatVal: [Float] = []
 
+  package var doubleVal: [Double] = []
+
   package var intVal: [Int32] = []
 
+  package var stringVal: [Data] = []
+
   package var int64Val: [Int64] = []
+
+  package var boolVal: [Bool] = []
+
+  /// Bits of float16 and bfloat16.
+  package var halfVal: [Int32] = []
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
   package init() {}
 
   fileprivate var _tensorShape: TF_TensorShapeProto? = nil
+}
+
+/// The objects of the program that was saved: which variable a function's captured argument is, and what `load` makes of
+/// the functions.
+package nonisolated struct TF_SavedObjectGraph: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var nodes: [TF_SavedObject] = []
+
+  /// By the name of the function in the library.
+  package var concreteFunctions: Dictionary<String,TF_SavedConcreteFunction> = [:]
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct TF_SavedObject: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var children: [TF_SavedObject.Reference] = []
+
+  package var variable: TF_SavedVariable {
+    get {_variable ?? TF_SavedVariable()}
+    set {_variable = newValue}
+  }
+  /// Returns true if `variable` has been explicitly set.
+  package var hasVariable: Bool {self._variable != nil}
+  /// Clears the value of `variable`. Subsequent reads from it will return its default value.
+  package mutating func clearVariable() {self._variable = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct Reference: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var nodeID: Int32 = 0
+
+    package var localName: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+
+  fileprivate var _variable: TF_SavedVariable? = nil
+}
+
+package nonisolated struct TF_SavedVariable: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var dtype: Int32 = 0
+
+  package var shape: TF_TensorShapeProto {
+    get {_shape ?? TF_TensorShapeProto()}
+    set {_shape = newValue}
+  }
+  /// Returns true if `shape` has been explicitly set.
+  package var hasShape: Bool {self._shape != nil}
+  /// Clears the value of `shape`. Subsequent reads from it will return its default value.
+  package mutating func clearShape() {self._shape = nil}
+
+  package var name: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _shape: TF_TensorShapeProto? = nil
+}
+
+package nonisolated struct TF_SavedConcreteFunction: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  /// The objects that the function's last arguments are, by their numbers.
+  package var boundInputs: [Int32] = []
+
+  package var canonicalizedInputSignature: TF_StructuredValue {
+    get {_canonicalizedInputSignature ?? TF_StructuredValue()}
+    set {_canonicalizedInputSignature = newValue}
+  }
+  /// Returns true if `canonicalizedInputSignature` has been explicitly set.
+  package var hasCanonicalizedInputSignature: Bool {self._canonicalizedInputSignature != nil}
+  /// Clears the value of `canonicalizedInputSignature`. Subsequent reads from it will return its default value.
+  package mutating func clearCanonicalizedInputSignature() {self._canonicalizedInputSignature = nil}
+
+  package var outputSignature: TF_StructuredValue {
+    get {_outputSignature ?? TF_StructuredValue()}
+    set {_outputSignature = newValue}
+  }
+  /// Returns true if `outputSignature` has been explicitly set.
+  package var hasOutputSignature: Bool {self._outputSignature != nil}
+  /// Clears the value of `outputSignature`. Subsequent reads from it will return its default value.
+  package mutating func clearOutputSignature() {self._outputSignature = nil}
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _canonicalizedInputSignature: TF_StructuredValue? = nil
+  fileprivate var _outputSignature: TF_StructuredValue? = nil
+}
+
+package nonisolated struct TF_StructuredValue: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var kind: TF_StructuredValue.OneOf_Kind? = nil
+
+  package var tensorSpecValue: TF_StructuredValue.TensorSpecProto {
+    get {
+      if case .tensorSpecValue(let v)? = kind {return v}
+      return TF_StructuredValue.TensorSpecProto()
+    }
+    set {kind = .tensorSpecValue(newValue)}
+  }
+
+  package var listValue: TF_StructuredValue.ListValue {
+    get {
+      if case .listValue(let v)? = kind {return v}
+      return TF_StructuredValue.ListValue()
+    }
+    set {kind = .listValue(newValue)}
+  }
+
+  package var tupleValue: TF_StructuredValue.ListValue {
+    get {
+      if case .tupleValue(let v)? = kind {return v}
+      return TF_StructuredValue.ListValue()
+    }
+    set {kind = .tupleValue(newValue)}
+  }
+
+  package var dictValue: TF_StructuredValue.DictValue {
+    get {
+      if case .dictValue(let v)? = kind {return v}
+      return TF_StructuredValue.DictValue()
+    }
+    set {kind = .dictValue(newValue)}
+  }
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated enum OneOf_Kind: Equatable, Sendable {
+    case tensorSpecValue(TF_StructuredValue.TensorSpecProto)
+    case listValue(TF_StructuredValue.ListValue)
+    case tupleValue(TF_StructuredValue.ListValue)
+    case dictValue(TF_StructuredValue.DictValue)
+
+  }
+
+  package nonisolated struct ListValue: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var values: [TF_StructuredValue] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct DictValue: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var fields: Dictionary<String,TF_StructuredValue> = [:]
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct TensorSpecProto: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var name: String = String()
+
+    package var shape: TF_TensorShapeProto {
+      get {_shape ?? TF_TensorShapeProto()}
+      set {_shape = newValue}
+    }
+    /// Returns true if `shape` has been explicitly set.
+    package var hasShape: Bool {self._shape != nil}
+    /// Clears the value of `shape`. Subsequent reads from it will return its default value.
+    package mutating func clearShape() {self._shape = nil}
+
+    package var dtype: Int32 = 0
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+
+    fileprivate var _shape: TF_TensorShapeProto? = nil
+  }
+
+  package init() {}
+}
+
+/// The index of `variables/variables.index`: the entry under the empty key.
+package nonisolated struct TF_BundleHeaderProto: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var numShards: Int32 = 0
+
+  /// 0: little.
+  package var endianness: Int32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+/// The entry of one tensor.
+package nonisolated struct TF_BundleEntryProto: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var dtype: Int32 = 0
+
+  package var shape: TF_TensorShapeProto {
+    get {_shape ?? TF_TensorShapeProto()}
+    set {_shape = newValue}
+  }
+  /// Returns true if `shape` has been explicitly set.
+  package var hasShape: Bool {self._shape != nil}
+  /// Clears the value of `shape`. Subsequent reads from it will return its default value.
+  package mutating func clearShape() {self._shape = nil}
+
+  package var shardID: Int32 = 0
+
+  package var offset: Int64 = 0
+
+  package var size: Int64 = 0
+
+  /// Of the bytes, rotated and shifted as in LevelDB.
+  package var crc32C: UInt32 = 0
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+
+  fileprivate var _shape: TF_TensorShapeProto? = nil
+}
+
+/// The value of the tensor `_CHECKPOINTABLE_OBJECT_GRAPH`: the objects again, by the same numbers, with the keys of their
+/// values in the index.
+package nonisolated struct TF_TrackableObjectGraph: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var nodes: [TF_TrackableObjectGraph.TrackableObject] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package nonisolated struct TrackableObject: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var children: [TF_SavedObject.Reference] = []
+
+    package var attributes: [TF_TrackableObjectGraph.SerializedTensor] = []
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package nonisolated struct SerializedTensor: Sendable {
+    // SwiftProtobuf.Message conformance is added in an extension below. See the
+    // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+    // methods supported on all messages.
+
+    package var name: String = String()
+
+    package var fullName: String = String()
+
+    package var checkpointKey: String = String()
+
+    package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+    package init() {}
+  }
+
+  package init() {}
+}
+
+/// `keras_metadata.pb`, from which Keras 2 makes a model anew.
+package nonisolated struct TF_KerasSavedMetadata: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var nodes: [TF_KerasSavedObject] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct TF_KerasSavedObject: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var nodeID: Int32 = 0
+
+  package var nodePath: String = String()
+
+  package var identifier: String = String()
+
+  /// JSON.
+  package var metadata: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 // MARK: - Code below here is support for the SwiftProtobuf runtime.
@@ -480,7 +858,7 @@ nonisolated extension TF_SavedModel: SwiftProtobuf.Message, SwiftProtobuf._Messa
 
 nonisolated extension TF_MetaGraphDef: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".MetaGraphDef"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}meta_info_def\0\u{3}graph_def\0\u{4}\u{3}signature_def\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}meta_info_def\0\u{3}graph_def\0\u{4}\u{3}signature_def\0\u{4}\u{2}object_graph_def\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -491,6 +869,7 @@ nonisolated extension TF_MetaGraphDef: SwiftProtobuf.Message, SwiftProtobuf._Mes
       case 1: try { try decoder.decodeSingularMessageField(value: &self._metaInfoDef) }()
       case 2: try { try decoder.decodeSingularMessageField(value: &self._graphDef) }()
       case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_SignatureDef>.self, value: &self.signatureDef) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._objectGraphDef) }()
       default: break
       }
     }
@@ -510,6 +889,9 @@ nonisolated extension TF_MetaGraphDef: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if !self.signatureDef.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_SignatureDef>.self, value: self.signatureDef, fieldNumber: 5)
     }
+    try { if let v = self._objectGraphDef {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -517,6 +899,7 @@ nonisolated extension TF_MetaGraphDef: SwiftProtobuf.Message, SwiftProtobuf._Mes
     if lhs._metaInfoDef != rhs._metaInfoDef {return false}
     if lhs._graphDef != rhs._graphDef {return false}
     if lhs.signatureDef != rhs.signatureDef {return false}
+    if lhs._objectGraphDef != rhs._objectGraphDef {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -832,7 +1215,7 @@ nonisolated extension TF_FunctionDefLibrary: SwiftProtobuf.Message, SwiftProtobu
 
 nonisolated extension TF_FunctionDef: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".FunctionDef"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signature\0\u{4}\u{2}node_def\0\u{1}ret\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}signature\0\u{4}\u{2}node_def\0\u{1}ret\0\u{1}attr\0\u{4}\u{2}arg_attr\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -843,6 +1226,8 @@ nonisolated extension TF_FunctionDef: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 1: try { try decoder.decodeSingularMessageField(value: &self._signature) }()
       case 3: try { try decoder.decodeRepeatedMessageField(value: &self.nodeDef) }()
       case 4: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: &self.ret) }()
+      case 5: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_AttrValue>.self, value: &self.attr) }()
+      case 7: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufUInt32,TF_FunctionDef.ArgAttrs>.self, value: &self.argAttr) }()
       default: break
       }
     }
@@ -862,6 +1247,12 @@ nonisolated extension TF_FunctionDef: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.ret.isEmpty {
       try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufString>.self, value: self.ret, fieldNumber: 4)
     }
+    if !self.attr.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_AttrValue>.self, value: self.attr, fieldNumber: 5)
+    }
+    if !self.argAttr.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufUInt32,TF_FunctionDef.ArgAttrs>.self, value: self.argAttr, fieldNumber: 7)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -869,6 +1260,38 @@ nonisolated extension TF_FunctionDef: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs._signature != rhs._signature {return false}
     if lhs.nodeDef != rhs.nodeDef {return false}
     if lhs.ret != rhs.ret {return false}
+    if lhs.attr != rhs.attr {return false}
+    if lhs.argAttr != rhs.argAttr {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_FunctionDef.ArgAttrs: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_FunctionDef.protoMessageName + ".ArgAttrs"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}attr\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_AttrValue>.self, value: &self.attr) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.attr.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_AttrValue>.self, value: self.attr, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_FunctionDef.ArgAttrs, rhs: TF_FunctionDef.ArgAttrs) -> Bool {
+    if lhs.attr != rhs.attr {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1142,7 +1565,7 @@ nonisolated extension TF_AttrValue: SwiftProtobuf.Message, SwiftProtobuf._Messag
 
 nonisolated extension TF_AttrValue.ListValue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = TF_AttrValue.protoMessageName + ".ListValue"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}s\0\u{1}i\0\u{1}f\0\u{1}b\0\u{1}type\0\u{1}shape\0\u{2}\u{2}func\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{2}\u{2}s\0\u{1}i\0\u{1}f\0\u{1}b\0\u{1}type\0\u{1}shape\0\u{1}tensor\0\u{1}func\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1156,6 +1579,7 @@ nonisolated extension TF_AttrValue.ListValue: SwiftProtobuf.Message, SwiftProtob
       case 5: try { try decoder.decodeRepeatedBoolField(value: &self.b) }()
       case 6: try { try decoder.decodeRepeatedInt32Field(value: &self.type) }()
       case 7: try { try decoder.decodeRepeatedMessageField(value: &self.shape) }()
+      case 8: try { try decoder.decodeRepeatedMessageField(value: &self.tensor) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.`func`) }()
       default: break
       }
@@ -1181,6 +1605,9 @@ nonisolated extension TF_AttrValue.ListValue: SwiftProtobuf.Message, SwiftProtob
     if !self.shape.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.shape, fieldNumber: 7)
     }
+    if !self.tensor.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.tensor, fieldNumber: 8)
+    }
     if !self.`func`.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.`func`, fieldNumber: 9)
     }
@@ -1194,6 +1621,7 @@ nonisolated extension TF_AttrValue.ListValue: SwiftProtobuf.Message, SwiftProtob
     if lhs.b != rhs.b {return false}
     if lhs.type != rhs.type {return false}
     if lhs.shape != rhs.shape {return false}
+    if lhs.tensor != rhs.tensor {return false}
     if lhs.`func` != rhs.`func` {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
@@ -1202,7 +1630,7 @@ nonisolated extension TF_AttrValue.ListValue: SwiftProtobuf.Message, SwiftProtob
 
 nonisolated extension TF_TensorProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".TensorProto"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}dtype\0\u{3}tensor_shape\0\u{4}\u{2}tensor_content\0\u{3}float_val\0\u{4}\u{2}int_val\0\u{4}\u{3}int64_val\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}dtype\0\u{3}tensor_shape\0\u{4}\u{2}tensor_content\0\u{3}float_val\0\u{3}double_val\0\u{3}int_val\0\u{3}string_val\0\u{4}\u{2}int64_val\0\u{3}bool_val\0\u{4}\u{2}half_val\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1214,8 +1642,12 @@ nonisolated extension TF_TensorProto: SwiftProtobuf.Message, SwiftProtobuf._Mess
       case 2: try { try decoder.decodeSingularMessageField(value: &self._tensorShape) }()
       case 4: try { try decoder.decodeSingularBytesField(value: &self.tensorContent) }()
       case 5: try { try decoder.decodeRepeatedFloatField(value: &self.floatVal) }()
+      case 6: try { try decoder.decodeRepeatedDoubleField(value: &self.doubleVal) }()
       case 7: try { try decoder.decodeRepeatedInt32Field(value: &self.intVal) }()
+      case 8: try { try decoder.decodeRepeatedBytesField(value: &self.stringVal) }()
       case 10: try { try decoder.decodeRepeatedInt64Field(value: &self.int64Val) }()
+      case 11: try { try decoder.decodeRepeatedBoolField(value: &self.boolVal) }()
+      case 13: try { try decoder.decodeRepeatedInt32Field(value: &self.halfVal) }()
       default: break
       }
     }
@@ -1238,11 +1670,23 @@ nonisolated extension TF_TensorProto: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.floatVal.isEmpty {
       try visitor.visitPackedFloatField(value: self.floatVal, fieldNumber: 5)
     }
+    if !self.doubleVal.isEmpty {
+      try visitor.visitPackedDoubleField(value: self.doubleVal, fieldNumber: 6)
+    }
     if !self.intVal.isEmpty {
       try visitor.visitPackedInt32Field(value: self.intVal, fieldNumber: 7)
     }
+    if !self.stringVal.isEmpty {
+      try visitor.visitRepeatedBytesField(value: self.stringVal, fieldNumber: 8)
+    }
     if !self.int64Val.isEmpty {
       try visitor.visitPackedInt64Field(value: self.int64Val, fieldNumber: 10)
+    }
+    if !self.boolVal.isEmpty {
+      try visitor.visitPackedBoolField(value: self.boolVal, fieldNumber: 11)
+    }
+    if !self.halfVal.isEmpty {
+      try visitor.visitPackedInt32Field(value: self.halfVal, fieldNumber: 13)
     }
     try unknownFields.traverse(visitor: &visitor)
   }
@@ -1252,8 +1696,688 @@ nonisolated extension TF_TensorProto: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if lhs._tensorShape != rhs._tensorShape {return false}
     if lhs.tensorContent != rhs.tensorContent {return false}
     if lhs.floatVal != rhs.floatVal {return false}
+    if lhs.doubleVal != rhs.doubleVal {return false}
     if lhs.intVal != rhs.intVal {return false}
+    if lhs.stringVal != rhs.stringVal {return false}
     if lhs.int64Val != rhs.int64Val {return false}
+    if lhs.boolVal != rhs.boolVal {return false}
+    if lhs.halfVal != rhs.halfVal {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedObjectGraph: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedObjectGraph"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nodes\0\u{3}concrete_functions\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
+      case 2: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_SavedConcreteFunction>.self, value: &self.concreteFunctions) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nodes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nodes, fieldNumber: 1)
+    }
+    if !self.concreteFunctions.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_SavedConcreteFunction>.self, value: self.concreteFunctions, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedObjectGraph, rhs: TF_SavedObjectGraph) -> Bool {
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.concreteFunctions != rhs.concreteFunctions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedObject: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedObject"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}children\0\u{2}\u{6}variable\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.children) }()
+      case 7: try { try decoder.decodeSingularMessageField(value: &self._variable) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.children.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.children, fieldNumber: 1)
+    }
+    try { if let v = self._variable {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedObject, rhs: TF_SavedObject) -> Bool {
+    if lhs.children != rhs.children {return false}
+    if lhs._variable != rhs._variable {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedObject.Reference: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_SavedObject.protoMessageName + ".Reference"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}node_id\0\u{3}local_name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.nodeID) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.localName) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.nodeID != 0 {
+      try visitor.visitSingularInt32Field(value: self.nodeID, fieldNumber: 1)
+    }
+    if !self.localName.isEmpty {
+      try visitor.visitSingularStringField(value: self.localName, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedObject.Reference, rhs: TF_SavedObject.Reference) -> Bool {
+    if lhs.nodeID != rhs.nodeID {return false}
+    if lhs.localName != rhs.localName {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedVariable: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedVariable"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}dtype\0\u{1}shape\0\u{2}\u{4}name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.dtype) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._shape) }()
+      case 6: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.dtype != 0 {
+      try visitor.visitSingularInt32Field(value: self.dtype, fieldNumber: 1)
+    }
+    try { if let v = self._shape {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedVariable, rhs: TF_SavedVariable) -> Bool {
+    if lhs.dtype != rhs.dtype {return false}
+    if lhs._shape != rhs._shape {return false}
+    if lhs.name != rhs.name {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedConcreteFunction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedConcreteFunction"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}bound_inputs\0\u{3}canonicalized_input_signature\0\u{3}output_signature\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 2: try { try decoder.decodeRepeatedInt32Field(value: &self.boundInputs) }()
+      case 3: try { try decoder.decodeSingularMessageField(value: &self._canonicalizedInputSignature) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._outputSignature) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.boundInputs.isEmpty {
+      try visitor.visitPackedInt32Field(value: self.boundInputs, fieldNumber: 2)
+    }
+    try { if let v = self._canonicalizedInputSignature {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 3)
+    } }()
+    try { if let v = self._outputSignature {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedConcreteFunction, rhs: TF_SavedConcreteFunction) -> Bool {
+    if lhs.boundInputs != rhs.boundInputs {return false}
+    if lhs._canonicalizedInputSignature != rhs._canonicalizedInputSignature {return false}
+    if lhs._outputSignature != rhs._outputSignature {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_StructuredValue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".StructuredValue"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}!tensor_spec_value\0\u{4}\u{12}list_value\0\u{3}tuple_value\0\u{3}dict_value\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 33: try {
+        var v: TF_StructuredValue.TensorSpecProto?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .tensorSpecValue(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .tensorSpecValue(v)
+        }
+      }()
+      case 51: try {
+        var v: TF_StructuredValue.ListValue?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .listValue(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .listValue(v)
+        }
+      }()
+      case 52: try {
+        var v: TF_StructuredValue.ListValue?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .tupleValue(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .tupleValue(v)
+        }
+      }()
+      case 53: try {
+        var v: TF_StructuredValue.DictValue?
+        var hadOneofValue = false
+        if let current = self.kind {
+          hadOneofValue = true
+          if case .dictValue(let m) = current {v = m}
+        }
+        try decoder.decodeSingularMessageField(value: &v)
+        if let v = v {
+          if hadOneofValue {try decoder.handleConflictingOneOf()}
+          self.kind = .dictValue(v)
+        }
+      }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    switch self.kind {
+    case .tensorSpecValue?: try {
+      guard case .tensorSpecValue(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 33)
+    }()
+    case .listValue?: try {
+      guard case .listValue(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 51)
+    }()
+    case .tupleValue?: try {
+      guard case .tupleValue(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 52)
+    }()
+    case .dictValue?: try {
+      guard case .dictValue(let v)? = self.kind else { preconditionFailure() }
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 53)
+    }()
+    case nil: break
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_StructuredValue, rhs: TF_StructuredValue) -> Bool {
+    if lhs.kind != rhs.kind {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_StructuredValue.ListValue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_StructuredValue.protoMessageName + ".ListValue"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}values\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.values) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.values.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.values, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_StructuredValue.ListValue, rhs: TF_StructuredValue.ListValue) -> Bool {
+    if lhs.values != rhs.values {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_StructuredValue.DictValue: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_StructuredValue.protoMessageName + ".DictValue"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}fields\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_StructuredValue>.self, value: &self.fields) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.fields.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMessageMap<SwiftProtobuf.ProtobufString,TF_StructuredValue>.self, value: self.fields, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_StructuredValue.DictValue, rhs: TF_StructuredValue.DictValue) -> Bool {
+    if lhs.fields != rhs.fields {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_StructuredValue.TensorSpecProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_StructuredValue.protoMessageName + ".TensorSpecProto"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{1}shape\0\u{1}dtype\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._shape) }()
+      case 3: try { try decoder.decodeSingularInt32Field(value: &self.dtype) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    try { if let v = self._shape {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.dtype != 0 {
+      try visitor.visitSingularInt32Field(value: self.dtype, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_StructuredValue.TensorSpecProto, rhs: TF_StructuredValue.TensorSpecProto) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs._shape != rhs._shape {return false}
+    if lhs.dtype != rhs.dtype {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_BundleHeaderProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BundleHeaderProto"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}num_shards\0\u{1}endianness\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.numShards) }()
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self.endianness) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.numShards != 0 {
+      try visitor.visitSingularInt32Field(value: self.numShards, fieldNumber: 1)
+    }
+    if self.endianness != 0 {
+      try visitor.visitSingularInt32Field(value: self.endianness, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_BundleHeaderProto, rhs: TF_BundleHeaderProto) -> Bool {
+    if lhs.numShards != rhs.numShards {return false}
+    if lhs.endianness != rhs.endianness {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_BundleEntryProto: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".BundleEntryProto"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}dtype\0\u{1}shape\0\u{3}shard_id\0\u{1}offset\0\u{1}size\0\u{1}crc32c\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularInt32Field(value: &self.dtype) }()
+      case 2: try { try decoder.decodeSingularMessageField(value: &self._shape) }()
+      case 3: try { try decoder.decodeSingularInt32Field(value: &self.shardID) }()
+      case 4: try { try decoder.decodeSingularInt64Field(value: &self.offset) }()
+      case 5: try { try decoder.decodeSingularInt64Field(value: &self.size) }()
+      case 6: try { try decoder.decodeSingularFixed32Field(value: &self.crc32C) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    // The use of inline closures is to circumvent an issue where the compiler
+    // allocates stack space for every if/case branch local when no optimizations
+    // are enabled. https://github.com/apple/swift-protobuf/issues/1034 and
+    // https://github.com/apple/swift-protobuf/issues/1182
+    if self.dtype != 0 {
+      try visitor.visitSingularInt32Field(value: self.dtype, fieldNumber: 1)
+    }
+    try { if let v = self._shape {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 2)
+    } }()
+    if self.shardID != 0 {
+      try visitor.visitSingularInt32Field(value: self.shardID, fieldNumber: 3)
+    }
+    if self.offset != 0 {
+      try visitor.visitSingularInt64Field(value: self.offset, fieldNumber: 4)
+    }
+    if self.size != 0 {
+      try visitor.visitSingularInt64Field(value: self.size, fieldNumber: 5)
+    }
+    if self.crc32C != 0 {
+      try visitor.visitSingularFixed32Field(value: self.crc32C, fieldNumber: 6)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_BundleEntryProto, rhs: TF_BundleEntryProto) -> Bool {
+    if lhs.dtype != rhs.dtype {return false}
+    if lhs._shape != rhs._shape {return false}
+    if lhs.shardID != rhs.shardID {return false}
+    if lhs.offset != rhs.offset {return false}
+    if lhs.size != rhs.size {return false}
+    if lhs.crc32C != rhs.crc32C {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_TrackableObjectGraph: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".TrackableObjectGraph"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nodes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nodes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nodes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_TrackableObjectGraph, rhs: TF_TrackableObjectGraph) -> Bool {
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_TrackableObjectGraph.TrackableObject: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_TrackableObjectGraph.protoMessageName + ".TrackableObject"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}children\0\u{1}attributes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.children) }()
+      case 2: try { try decoder.decodeRepeatedMessageField(value: &self.attributes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.children.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.children, fieldNumber: 1)
+    }
+    if !self.attributes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.attributes, fieldNumber: 2)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_TrackableObjectGraph.TrackableObject, rhs: TF_TrackableObjectGraph.TrackableObject) -> Bool {
+    if lhs.children != rhs.children {return false}
+    if lhs.attributes != rhs.attributes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_TrackableObjectGraph.SerializedTensor: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = TF_TrackableObjectGraph.protoMessageName + ".SerializedTensor"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}name\0\u{3}full_name\0\u{3}checkpoint_key\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.name) }()
+      case 2: try { try decoder.decodeSingularStringField(value: &self.fullName) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.checkpointKey) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.name.isEmpty {
+      try visitor.visitSingularStringField(value: self.name, fieldNumber: 1)
+    }
+    if !self.fullName.isEmpty {
+      try visitor.visitSingularStringField(value: self.fullName, fieldNumber: 2)
+    }
+    if !self.checkpointKey.isEmpty {
+      try visitor.visitSingularStringField(value: self.checkpointKey, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_TrackableObjectGraph.SerializedTensor, rhs: TF_TrackableObjectGraph.SerializedTensor) -> Bool {
+    if lhs.name != rhs.name {return false}
+    if lhs.fullName != rhs.fullName {return false}
+    if lhs.checkpointKey != rhs.checkpointKey {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_KerasSavedMetadata: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KerasSavedMetadata"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}nodes\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedMessageField(value: &self.nodes) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.nodes.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.nodes, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_KerasSavedMetadata, rhs: TF_KerasSavedMetadata) -> Bool {
+    if lhs.nodes != rhs.nodes {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_KerasSavedObject: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".KerasSavedObject"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{4}\u{2}node_id\0\u{3}node_path\0\u{1}identifier\0\u{1}metadata\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 2: try { try decoder.decodeSingularInt32Field(value: &self.nodeID) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.nodePath) }()
+      case 4: try { try decoder.decodeSingularStringField(value: &self.identifier) }()
+      case 5: try { try decoder.decodeSingularStringField(value: &self.metadata) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if self.nodeID != 0 {
+      try visitor.visitSingularInt32Field(value: self.nodeID, fieldNumber: 2)
+    }
+    if !self.nodePath.isEmpty {
+      try visitor.visitSingularStringField(value: self.nodePath, fieldNumber: 3)
+    }
+    if !self.identifier.isEmpty {
+      try visitor.visitSingularStringField(value: self.identifier, fieldNumber: 4)
+    }
+    if !self.metadata.isEmpty {
+      try visitor.visitSingularStringField(value: self.metadata, fieldNumber: 5)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_KerasSavedObject, rhs: TF_KerasSavedObject) -> Bool {
+    if lhs.nodeID != rhs.nodeID {return false}
+    if lhs.nodePath != rhs.nodePath {return false}
+    if lhs.identifier != rhs.identifier {return false}
+    if lhs.metadata != rhs.metadata {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -6,9 +6,9 @@ struct SavedModelGraph {
   let meta: TF_MetaGraphDef
   let signature: TF_SignatureDef
   let functions: [String: TF_FunctionDef]
-  private let archive: SavedModelArchive
+  private let archive: SavedModelFiles
 
-  init(_ archive: SavedModelArchive) throws(ModelError) {
+  init(_ archive: SavedModelFiles) throws(ModelError) {
     func damaged(_ reason: String) -> ModelError {
       ModelError(.damaged, file: archive.file, member: archive.member, reason)
     }
