@@ -46,13 +46,13 @@ package final class BlockCache: Sendable {
 
   /// Whether a block of a region that is read is worth keeping.
   ///
-  /// A region of more than half of the cache leaves no room for the next one: each block that lies wholly inside would
-  /// only push out others before it is wanted again, and to get new memory for it can take longer than to decode it.
+  /// A region of more than an eighth of the cache is no part that will be asked for again soon: each block that lies
+  /// wholly inside would only push out others, and to get new memory for it can take longer than to decode it.
   ///
   /// - Parameters:
   ///   - isInside: whether the region has all pixels of the block.
   ///   - byteCount: of the region.
-  package func keepsBlock(inside isInside: Bool, of byteCount: Int) -> Bool { !isInside || byteCount <= limit / 2 }
+  package func keepsBlock(inside isInside: Bool, of byteCount: Int) -> Bool { !isInside || byteCount <= limit / 8 }
 
   private func block(number key: Int, decode: () throws(ImageError) -> [UInt8]) throws(ImageError) -> [UInt8] {
     var result: Result<[UInt8], ImageError> = .success([])
