@@ -20,7 +20,7 @@ import Testing
     }
   }
 
-  @Test(arguments: 1...5, [1, 2, 17]) func sums(_ samples: Int, _ width: Int) {
+  @Test(arguments: 1...5, [1, 2, 17, 128]) func sums(_ samples: Int, _ width: Int) {
     check(UInt8.self, samples: samples, width: width)
     check(UInt16.self, samples: samples, width: width)
     check(UInt32.self, samples: samples, width: width)
