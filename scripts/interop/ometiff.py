@@ -2,7 +2,7 @@
 """Checks of scripts/check-interop: other programs read the OME-TIFFs that Kachel writes.
 
 Segments and converts images into OME-TIFFs and into OME-Zarrs, compares every plane and resolution as tifffile reads it
-with what the OME-Zarr holds, and checks the OME-XML against the schema of OME (by lxml) and the model of ome-types.
+with what the OME-Zarr holds (OpenSlide, of colours, too), and checks the OME-XML against the schema of OME (by lxml) and the model of ome-types.
 
     ometiff.py KACHEL DATA RESULTS
 """
@@ -14,6 +14,7 @@ import sys
 
 import numpy
 import ome_types
+import openslide
 import tifffile
 import zarr
 
@@ -88,6 +89,13 @@ def check_xml(path, file, scenes, step):
         for entry in annotation.value.ms:
             labels.setdefault(int(entry.k), {})[annotation.namespace] = entry.value
     return document, labels, comments
+
+
+def check_slide(path, pixels):
+    """OpenSlide sees a tiled TIFF of one resolution: it does not look for smaller ones in SubIFDs."""
+    with openslide.OpenSlide(str(path)) as slide:
+        found = numpy.asarray(slide.read_region((0, 0), 0, slide.dimensions))[..., :3]
+        check(numpy.array_equal(found, pixels[0, 0, 0]), f"{path.name}: OpenSlide reads other pixels")
 
 
 def main():
@@ -165,6 +173,7 @@ def main():
     convert("gray16", data / "napari_czann_segment/PGC_20X.czi", 1, 0.227)
     convert("instances", "Examples/nuclei-mosaic-truth.png", 1, 0, "--labels")
     convert("colors", data / "czi/real/RGB-8bit.czi", 1, 1.083, samples=3)
+    check_slide(results / "colors.tif", read_scenes(results / "colors.ome.zarr", 1, 3)[0][0])
     convert("colors16", data / "czi/synthetic/pixeltypes_x_compression.czi", 1, 0, "--channel", "4", samples=3)
 
     if failures:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of scripts/check-interop: other programs read the OME-Zarr 0.5 that Kachel writes, and labels in an image.
+"""Checks of scripts/check-interop: other programs read the images that Kachel writes as OME-Zarr.
 
-Converts an image into OME-Zarr 0.4, 0.5 and 0.5 with shards, and compares every resolution as zarr-python reads it;
-validates them with ome-zarr-models; and lists labels that were written into an image.
+Converts an image into OME-Zarr 0.4, 0.5 and 0.5 with shards, compares every resolution as zarr-python reads it, and
+validates them with ome-zarr-models.
 
     omezarr.py KACHEL DATA RESULTS
 """
@@ -56,23 +56,9 @@ def main():
     for name in ways:
         open_ome_zarr(zarr.open_group(results / f"{name}.ome.zarr", mode="r"))
 
-    for name, attributes in [("0.4", lambda group: group.attrs), ("shards", lambda group: group.attrs["ome"])]:
-        folder = results / f"{name}.ome.zarr"
-        kachel("segment", folder, "--model", "Examples/nuclei.czann", "-o", folder / "labels/nuclei")
-        kachel("segment", folder, "--model", "Examples/nuclei.czann", "-o", results / f"{name}.alone.ome.zarr")
-        root = zarr.open_group(folder, mode="r")
-        check(attributes(root["labels"])["labels"] == ["nuclei"], f"{name}: the labels are not listed")
-        labels = root["labels/nuclei"]
-        check(attributes(labels)["image-label"]["source"] == {"image": "../../"}, f"{name}: the labels' source")
-        levels, own = (attributes(group)["multiscales"][0]["datasets"] for group in (root, labels))
-        check(len(levels) == len(own), f"{name}: {len(own)} resolutions of labels, not {len(levels)}")
-        alone = zarr.open_group(results / f"{name}.alone.ome.zarr", mode="r")
-        check(numpy.array_equal(labels["0"][...], alone["0"][...]), f"{name}: the labels differ from those alone")
-        check(labels["0"].shape[-2:] == root["0"].shape[-2:], f"{name}: labels of the shape {labels['0'].shape}")
-        open_ome_zarr(labels)
     if failures:
-        sys.exit(f"check-interop: {failures} checks of OME-Zarr 0.5 failed")
-    print("check-interop: all of OME-Zarr 0.5 passed")
+        sys.exit(f"check-interop: {failures} checks of images as OME-Zarr failed")
+    print("check-interop: all of images as OME-Zarr passed")
 
 
 main()

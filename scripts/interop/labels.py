@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The checks of scripts/check-interop, which provides the packages that this needs.
+"""Checks of scripts/check-interop: other programs read the labels that Kachel writes as OME-Zarr.
 
 Of the schemas, strict_image and strict_label refer to image and label by their $id, a web address. All schemas of the
 folder are put into a registry under their $id, so that the references are resolved without a network.
@@ -317,8 +317,8 @@ def main():
     check_collection(all_images, schemas)
 
     if failures:
-        sys.exit(f"check-interop: {failures} checks failed")
-    print("check-interop: all passed")
+        sys.exit(f"check-interop: {failures} checks of labels failed")
+    print("check-interop: all of labels passed")
 
 
 main()
