@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compares reading with the reference readers, and measures what huge images need; started by Benchmarks/formats."""
+"""Compares reading and writing with the reference software, and measures what huge images need; started by
+Benchmarks/formats."""
 
 import argparse
 import json
@@ -9,6 +10,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+
+from writing import writing
 
 SOURCE = "Examples/nuclei-mosaic.czi"
 # Files that Kachel must read at least as fast as the reference reader, and others for comparison.
@@ -29,8 +32,8 @@ READ = [
     ("OME-Zarr 0.4 zlib, 16 bit, chunks 1024", "zlib.ome.zarr", False),
 ]
 REFERENCE = {"czi": "pylibCZIrw", "tiff": "tifffile", "zarr": "zarr-python"}
-# What opening a CZI of a million sub-blocks may take, in bytes for each of them and in seconds, and what inspecting and
-# partly reading any image may take, in bytes.
+# What opening a CZI of a million sub-blocks may take, in bytes for each of them and in seconds, and what inspecting, drawing
+# and partly reading any image may take, in bytes.
 BYTES_PER_SUB_BLOCK, OPENING_SECONDS, MOST_BYTES = 150, 5, 300e6
 # A process that has less of its processor than this was disturbed by other programs.
 QUIET = 0.95
@@ -115,6 +118,8 @@ def huge_images(folder, options):
                         ("OME-Zarr of 100000 x 100000 pixels", "huge.ome.zarr")]:
         for what, command in [
             ("inspect", [f"{options.binaries}/kachel", "inspect", "--json", f"{folder}/{file}"]),
+            ("draw a thumbnail of", [f"{options.binaries}/kachel", "inspect", "--json", f"{folder}/{file}", "--thumbnail",
+                                     f"{folder}/{file}.png", "--quiet"]),
             ("read 4096 x 4096 pixels of", [program, "read-image", f"{folder}/{file}", "--side", "4096"]),
         ]:
             report, peak = call(command, options.processor)
@@ -128,12 +133,12 @@ def huge_images(folder, options):
 def main():
     parser = argparse.ArgumentParser(
         prog="Benchmarks/formats",
-        description="How fast images are read, beside the reference readers of their formats, and what huge ones need."
-        " Exits with 1 where Kachel is slower or needs more than it should.")
+        description="How fast images are read and labels written, beside the reference software of their formats, and"
+        " what huge images need. Exits with 1 where Kachel is slower or needs more than it should.")
     parser.add_argument("--side", type=int, default=8192, help="of the images that are compared (default: 8192)")
     parser.add_argument("--rounds", type=int, default=5, help="processes of each reader for an image (default: 5)")
     parser.add_argument("--times", type=int, default=3, help="how often each of them reads it (default: 3)")
-    parser.add_argument("--only", help="compare only images whose name contains this text")
+    parser.add_argument("--only", help="only read, and only images whose name contains this text")
     parser.add_argument("--scratch", help="where the images are kept while they are needed (default: $TMPDIR)")
     parser.add_argument("--processor", type=int, default=max(getattr(os, "sched_getaffinity", lambda _: {0})(0)),
                         help="the processor that the readers run on (default: the last)")
@@ -147,12 +152,15 @@ def main():
             sys.exit(f"Benchmarks/formats: needs {needed >> 20} MB in {folder}, which has {free >> 20} MB; see --scratch")
         print("makes images", file=sys.stderr)
         subprocess.run([sys.executable, "Benchmarks/make_images.py", folder, str(options.side)], check=True)
-        failures = reading(folder, options) + huge_images(folder, options)
+        failures = reading(folder, options)
+        if not options.only:
+            print()
+            failures += writing(folder, options) + huge_images(folder, options)
     print()
     for failure in failures:
         print(f"FAIL  {failure}")
     if not failures:
-        print("pass  Kachel reads at least as fast as the reference readers, and holds no more memory than it may")
+        print("pass  Kachel reads and writes at least as fast as it should, and holds no more memory than it may")
     sys.exit(1 if failures else 0)
 
 
