@@ -56,6 +56,12 @@ struct Segment: AsyncParsableCommand {
   @Option(help: "The side of a tile in pixels, where the network takes any (default: chosen by memory).")
   var tileSize: Int?
   @Option(help: "Pixels that a tile sees around what it decides (default: what the package declares).") var halo: Int?
+  @Option(
+    help: """
+      Where tiles lie: aligned to the network's stride, so that the result does not depend on the cut, or as zen cuts \
+      images, to match its results and those of napari-czann-segment.
+      """, transform: Tiling.read)
+  var tiling = Tiling.aligned
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print the result's provenance as JSON.") var json = false
 
@@ -70,6 +76,7 @@ struct Segment: AsyncParsableCommand {
     options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
     (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
+    options.tiling = tiling
     options.memory = memory ?? .half
     options.minimumConfidence = minimumConfidence
 
@@ -161,5 +168,14 @@ struct Segment: AsyncParsableCommand {
     }
     for failure in failures { Console.error("not segmented: \(failure.error ?? failure.image)") }
     if let firstFailure { throw ExitCode(ExitStatus(firstFailure).rawValue) }
+  }
+}
+
+extension Tiling {
+  fileprivate static func read(_ text: String) throws -> Tiling {
+    guard let tiling = Tiling(rawValue: text) else {
+      throw ValidationError("--tiling is \(allCases.map(\.rawValue).joined(separator: " or ")), not \(text)")
+    }
+    return tiling
   }
 }

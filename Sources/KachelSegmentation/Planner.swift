@@ -100,11 +100,32 @@ struct Planner {
     } else {
       warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
     }
+    if options.tiling == .zen {
+      return TileRules(stride: stride, halo: halo, fixed: try zenTile(), shrinks: (false, false), tiling: .zen)
+    }
     halo.width = AxisGrid.roundUp(halo.width, to: stride.width)
     halo.height = AxisGrid.roundUp(halo.height, to: stride.height)
     return TileRules(
       stride: stride, halo: halo, fixed: try fixedTile(stride),
       shrinks: (width: fixedShape.width == nil, height: fixedShape.height == nil))
+  }
+
+  /// ZEN's tile is what the package or the network says; it never follows from memory.
+  private func zenTile() throws(SegmentationError) -> Size {
+    let own = fixedShape
+    let declared = package.metadata.tileSize
+    guard let width = own.width ?? options.tileSide ?? declared?.width,
+      let height = own.height ?? options.tileSide ?? declared?.height
+    else {
+      throw SegmentationError(
+        .option, file: package.path,
+        "neither the package nor the network says how large ZEN's tiles are; name their side with --tile-size")
+    }
+    if let side = options.tileSide, side != width || side != height {
+      throw SegmentationError(
+        .option, file: package.path, "the network takes tiles of \(width) x \(height) pixels only, not of \(side)")
+    }
+    return Size(width: width, height: height)
   }
 
   /// The tile's size, where it does not follow from memory.

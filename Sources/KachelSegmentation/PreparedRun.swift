@@ -85,7 +85,7 @@ struct PreparedRun: Sendable {
     let stride = rules.stride.width == rules.stride.height ? "\(rules.stride.width)" : "\(rules.stride)"
     return """
       \(tiles) tile\(tiles == 1 ? "" : "s") of \(sizes.joined(separator: ", ")) pixels in \(planes) \
-      plane\(planes == 1 ? "" : "s"), halo \(halo), stride \(stride), \(decision.streams) at a time
+      plane\(planes == 1 ? "" : "s")\(rules.tiling == .zen ? " as ZEN cuts them" : ""), halo \(halo), stride \(stride), \(decision.streams) at a time
       """
   }
 
@@ -137,7 +137,8 @@ struct PreparedRun: Sendable {
         channels: mapping.sources.map { description.channels[$0.channel].name }, times: selection.times,
         depths: selection.depths, further: selection.further, region: [region.x, region.y, region.width, region.height]),
       tiles: .init(
-        plan: plan.identifier, count: work[scene].reduce(0) { $0 + $1.count }, size: [grid.x.tile, grid.y.tile],
+        plan: plan.identifier, tiling: plan.rules.tiling, count: work[scene].reduce(0) { $0 + $1.count },
+        size: [grid.x.tile, grid.y.tile],
         halo: [plan.rules.halo.width, plan.rules.halo.height],
         stride: [plan.rules.stride.width, plan.rules.stride.height], edgeExtension: "reflection, right and bottom",
         globalOperations: segmentation.facts.globalOperations),

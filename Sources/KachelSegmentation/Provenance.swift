@@ -29,6 +29,8 @@ public struct Provenance: Codable, Sendable, Hashable {
   /// All in pixels, x before y.
   public struct Tiles: Codable, Sendable, Hashable {
     public var plan: String
+    /// Where tiles lie.
+    public var tiling: Tiling
     /// How many tiles were run, in all planes of the scene.
     public var count: Int
     public var size: [Int]
@@ -41,7 +43,7 @@ public struct Provenance: Codable, Sendable, Hashable {
     public var globalOperations: [String: Int]
 
     enum CodingKeys: String, CodingKey {
-      case plan, count, size, halo, stride
+      case plan, tiling, count, size, halo, stride
       case edgeExtension = "extension"
       case globalOperations
     }

@@ -6,6 +6,8 @@ public struct SegmentationOptions: Sendable {
   public var planes = PlaneChoice()
   /// The image's channels that the model gets, in this order, by name or by index.
   public var channels: [String]?
+  /// Where tiles lie.
+  public var tiling = Tiling.aligned
   /// The side of a tile, where the network lets the user choose.
   public var tileSide: Int?
   /// What a tile sees around the pixels that it decides, instead of what the package declares.

@@ -35,7 +35,7 @@ public struct TilePlan: Sendable {
 
   /// Names the plan: the first 16 digits of the SHA-256 of its numbers.
   public var identifier: String {
-    var text = "stride \(rules.stride) halo \(rules.halo)"
+    var text = "stride \(rules.stride) halo \(rules.halo)" + (rules.tiling == .zen ? " zen" : "")
     for grid in grids {
       text += "\nplane \(grid.x.length) x \(grid.y.length) tile \(grid.x.tile) x \(grid.y.tile)"
     }

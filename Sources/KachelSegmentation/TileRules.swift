@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 public import KachelPixels
 
+/// Where tiles lie.
+public enum Tiling: String, Codable, Sendable, Hashable, CaseIterable {
+  /// On the network's stride, counted from the plane's origin, so that the result does not depend on the cut.
+  case aligned
+  /// As ZEN and napari-czann-segment cut images, for results that must match theirs; see ``ZenAxis``.
+  case zen
+}
+
 /// What the tiles of a network must respect.
 public struct TileRules: Sendable {
   /// The network's total stride in pixels.
@@ -12,12 +20,17 @@ public struct TileRules: Sendable {
   /// Whether a plane smaller than the tile gets a tile of its own width or height: true on an axis of which the network
   /// takes any length, as it pads at the image's edge by itself there.
   public var shrinks: (width: Bool, height: Bool)
+  public var tiling: Tiling
 
-  public init(stride: Size, halo: Size, fixed: Size? = nil, shrinks: (width: Bool, height: Bool) = (true, true)) {
+  public init(
+    stride: Size, halo: Size, fixed: Size? = nil, shrinks: (width: Bool, height: Bool) = (true, true),
+    tiling: Tiling = .aligned
+  ) {
     self.stride = stride
     self.halo = halo
     self.fixed = fixed
     self.shrinks = shrinks
+    self.tiling = tiling
   }
 
   /// The grid over a plane for tiles of at most this size.
@@ -25,6 +38,7 @@ public struct TileRules: Sendable {
   /// - Returns: `nil` where such tiles have no room for a core between their halos.
   public func grid(plane: Size, tile: Size) -> PlaneGrid? {
     func axis(_ length: Int, _ tile: Int, _ halo: Int, _ stride: Int, _ shrinks: Bool) -> AxisGrid? {
+      if tiling == .zen { return ZenAxis(length: length, tile: tile, border: halo).map { AxisGrid(zen: $0) } }
       let own = AxisGrid.roundUp(length, to: stride)
       return AxisGrid(length: length, tile: shrinks ? min(tile, own) : tile, halo: halo, stride: stride)
     }
