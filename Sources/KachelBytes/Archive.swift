@@ -267,7 +267,7 @@ public final class Archive {
   }
 
   /// What is wrong with a member's name; libzip has replaced NUL bytes by spaces.
-  private static func problem(ofName name: String) -> String? {
+  static func problem(ofName name: String) -> String? {
     let shown = String(name.prefix(200)).debugDescription
     if name.isEmpty { return "a member has no name" }
     if name.hasPrefix("/") { return "the member name \(shown) is an absolute path, which is not accepted" }

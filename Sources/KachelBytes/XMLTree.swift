@@ -10,7 +10,7 @@ private import Foundation
 /// entity declarations, other than 8-bit encodings, deep nesting, and documents beyond ``Limits``.
 public struct XMLTree: Sendable {
   /// One element with its attributes, child elements and own text.
-  public struct Element: Sendable {
+  public struct Element: Sendable, Hashable {
     /// The name without a namespace prefix.
     public let name: String
     /// The attributes by their names as written.

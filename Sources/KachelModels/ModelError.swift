@@ -16,6 +16,8 @@ public struct ModelError: Error, Sendable, CustomStringConvertible {
     case mismatch
     /// The package's content cannot be written where it was to be.
     case cannotWrite
+    /// What the caller asks for does not fit, or something must be said that no file says.
+    case option
   }
 
   public let kind: Kind
@@ -28,7 +30,7 @@ public struct ModelError: Error, Sendable, CustomStringConvertible {
   public init(_ kind: Kind, file: String, member: String? = nil, _ reason: String) {
     self.kind = kind
     self.file = file
-    self.member = member
+    self.member = member?.isEmpty == true ? nil : member
     self.reason = reason
   }
 

@@ -33,6 +33,29 @@ public enum ModelGraph: Sendable {
     }
   }
 
+  /// The network in an ONNX file.
+  ///
+  /// - Throws: ``ModelError``: the file is missing, or no ONNX.
+  public static func onnx(at file: String) throws(ModelError) -> Self {
+    do throws(BytesError) {
+      let source = try ByteSource(path: file)
+      guard source.count <= PackageLimits.graph, ONNXFile.isONNX(source) else {
+        throw BytesError(.damaged, file: file, "is no ONNX file, or it is larger than the 2 GB that one may have")
+      }
+      return .onnx(try source.read(at: 0, count: source.count))
+    } catch {
+      throw ModelError(
+        error.kind == .damaged ? .notAPackage : ModelError(error, file: file).kind, file: file, error.reason)
+    }
+  }
+
+  /// The network in a SavedModel's folder.
+  ///
+  /// - Throws: ``ModelError``: there is no such folder, or it is no SavedModel.
+  public static func savedModel(at folder: String) throws(ModelError) -> Self {
+    .savedModel(try SavedModelFiles(folder: folder))
+  }
+
   /// As in `ONNX`.
   public var formatName: String {
     switch self {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+public import Foundation
 public import KachelPixels
 
 /// What a package says of its network, in one form for all formats.
@@ -37,6 +38,41 @@ public struct ModelMetadata: Sendable, Hashable {
   public var featureExtractor: String?
   /// The name of the package's licence file.
   public var licenseName: String?
+  /// The licence to pack; `nil` where the package has it already, or there is none.
+  public var licenseFile: URL?
+}
+
+extension ModelMetadata {
+  /// What a segmentation network that takes raw pixel values is for, as `.czmodel` packages say it.
+  ///
+  /// - Parameters:
+  ///   - classes: the names in the order of the network's output channels. They get the label values 1, 2 ... and the
+  ///     colours that the czmodel tools give; see ``ClassColors``.
+  ///   - pixelTypes: of the image channels that the network is fed, in their order.
+  ///   - borderSize: by how many pixels tiles must overlap on each side for their middle not to show where they end.
+  ///   - licenseFile: read when a ``ModelPackage`` is made of this.
+  ///   - id: a fresh UUID where none is given.
+  public init(
+    name: String, classes: [String], pixelTypes: [ModelPixelType], colorHandling: ColorHandling, borderSize: Int,
+    licenseFile: URL? = nil, id: String? = nil
+  ) {
+    let channels = pixelTypes.map { ModelChannel(pixelTypes: [$0]) }
+    self.init(
+      id: id ?? Self.freshID(), name: name, schemaVersion: "", kind: .singleClassSemanticSegmentation,
+      classes: Self.classes(named: classes), colorHandling: colorHandling, channels: channels,
+      channelCount: channels.reduce(0) { $0 + $1.samples }, border: AxisPair(y: borderSize, x: borderSize),
+      scalesInputByBitDepth: false, licenseFile: licenseFile)
+  }
+
+  /// A random UUID, in lower case as packages have them.
+  static func freshID() -> String { UUID().uuidString.lowercased() }
+
+  /// Classes with the label values 1, 2 ... in the colours of the czmodel tools.
+  static func classes(named names: [String]) -> [SegmentationClass] {
+    names.enumerated().map { index, name in
+      SegmentationClass(labelValue: index + 1, name: name, color: ClassColors.color(at: index))
+    }
+  }
 }
 
 /// A number for each of the two axes of a plane, in pixels.

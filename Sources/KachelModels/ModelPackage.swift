@@ -2,43 +2,30 @@
 internal import KachelBytes
 private import Foundation
 
-/// A packaged network: its graph and what the package says of it.
+/// A network and what is said of it: read from a package, or made of its parts to be written as one.
+///
+/// ```swift
+/// let metadata = ModelMetadata(
+///   name: "Nuclei", classes: ["Background", "Nucleus"], pixelTypes: [.gray16], colorHandling: .convertToMonochrome,
+///   borderSize: 8, licenseFile: license)
+/// let package = try ModelPackage(graph: .savedModel(at: "model"), metadata: metadata)
+///   .prepending([.perImageStandardization])
+///   .settingSpatialDimensions(height: 1024, width: 1024)
+/// try package.write(to: "nuclei.czmodel")
+/// ```
 ///
 /// Packages are recognised by their content; the extension does not matter.
 public struct ModelPackage: Sendable {
-  /// The two families of packages, with the version of their metadata.
-  public enum Format: Sendable, Hashable, CustomStringConvertible {
-    /// `.czmodel` and `.czseg`: metadata in XML.
-    case czmodel(version: String)
-    /// `.czann`: metadata in JSON.
-    case czann(version: String)
-
-    public var description: String {
-      switch self {
-      case .czmodel(let version): "czmodel (XML \(version))"
-      case .czann(let version): "czann (JSON \(version))"
-      }
-    }
-  }
-
   /// A file that a package carries along.
-  public struct License: Sendable, Hashable {
+  public struct AttachedFile: Sendable, Hashable {
     public var name: String
     public var bytes: [UInt8]
-  }
 
-  public let path: String
-  public let format: Format
-  public let metadata: ModelMetadata
-  public let graph: ModelGraph
-  public let license: License?
-  /// Of the package file, as hexadecimal digits.
-  public let sha256: String
-  /// The package's members: names, and sizes in bytes.
-  public let members: [Member]
-  /// Which member the graph and the metadata are, by name.
-  public let graphMember: String
-  public let metadataMember: String
+    public init(name: String, bytes: [UInt8]) {
+      self.name = name
+      self.bytes = bytes
+    }
+  }
 
   /// One file in a package.
   public struct Member: Sendable, Hashable {
@@ -46,10 +33,97 @@ public struct ModelPackage: Sendable {
     public var size: Int
   }
 
-  /// Reads a package. The graph is loaded as bytes; ``graphFacts()`` looks into it.
+  /// Where the package was read; for one that was made, what errors call it.
+  public let path: String
+  /// How the content is stored, and so what the network takes. A package that was made of its parts has the format of
+  /// its graph alone: then the network takes what the format feeds it that it is written in.
+  public internal(set) var format: PackageFormat
+  public var metadata: ModelMetadata
+  public var graph: ModelGraph { didSet { hasOriginalGraph = false } }
+  public var license: AttachedFile?
+  /// Files in the package that no format knows.
+  public var attachments: [AttachedFile] = []
+  /// What got lost or was decided in conversions, for the user to read.
+  public internal(set) var notes: [String] = []
+  /// Of the file that was read, as hexadecimal digits; empty where there is none.
+  public let sha256: String
+  /// The members of the file that was read: names, and sizes in bytes.
+  public let members: [Member]
+  /// Which member the graph and the metadata were, by name; empty where there was none.
+  public let graphMember: String
+  public let metadataMember: String
+  /// The metadata in the file that was read, as long as the format is the same.
+  var original: OriginalMetadata?
+  private(set) var hasOriginalGraph = true
+
+  /// Makes a package of a network that is fed what the format feeds that it will be written in: raw pixel values in
+  /// `.czmodel`, values from 0 to 1 in `.czann`. Whether the parts fit is checked when the package is written.
+  ///
+  /// - Parameter license: the licence; where `nil`, the metadata's ``ModelMetadata/licenseFile`` is read.
+  /// - Throws: ``ModelError``: the licence cannot be read.
+  public init(graph: ModelGraph, metadata: ModelMetadata, license: AttachedFile? = nil) throws(ModelError) {
+    try self.init(graph: graph, metadata: metadata, license: license, path: "the model \"\(metadata.name)\"")
+  }
+
+  init(
+    graph: ModelGraph, metadata: ModelMetadata, license: AttachedFile? = nil, path: String
+  ) throws(ModelError) {
+    self.path = path
+    self.graph = graph
+    self.metadata = metadata
+    if case .onnx = graph { format = .onnx } else { format = .savedModel }
+    (sha256, members, graphMember, metadataMember) = ("", [], "", "")
+    self.license = license
+    if license == nil, let file = metadata.licenseFile { self.license = try AttachedFile(reading: file.path) }
+    self.metadata.licenseName = self.license?.name
+    self.metadata.licenseFile = nil
+  }
+
+  /// Reads a package, an ONNX file or the folder of a SavedModel. The graph is loaded as bytes; ``graphFacts()`` looks
+  /// into it. Of a network without a package, the metadata say only what the graph says.
   ///
   /// - Throws: ``ModelError``: the file is missing, no package, damaged, or of a version that is not known.
   public init(at path: String) throws(ModelError) {
+    switch Self.bareFormat(at: path) {
+    case .onnx?: try self.init(bare: .onnx(at: path), at: path)
+    case .savedModel?: try self.init(bare: .savedModel(at: path), at: path)
+    default: try self.init(archive: path)
+    }
+  }
+
+  /// Whether a file or folder is a model by its content: a zip archive, an ONNX file or the folder of a SavedModel.
+  public static func isModel(at path: String) -> Bool {
+    if bareFormat(at: path) != nil { return true }
+    guard let source = try? ByteSource(path: path), let start = try? source.read(at: 0, count: 2) else { return false }
+    return start == [0x50, 0x4B]
+  }
+
+  /// The format of a network without a package.
+  private static func bareFormat(at path: String) -> PackageFormat? {
+    var isFolder: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isFolder) else { return nil }
+    if isFolder.boolValue {
+      return FileManager.default.fileExists(atPath: path + "/" + SavedModelFiles.graphName) ? .savedModel : nil
+    }
+    return (try? ByteSource(path: path)).map(ONNXFile.isONNX) == true ? .onnx : nil
+  }
+
+  private init(bare graph: ModelGraph, at path: String) throws(ModelError) {
+    var name = URL(filePath: path).lastPathComponent
+    if name.lowercased().hasSuffix(".onnx") { name.removeLast(5) }
+    let metadata = ModelMetadata(
+      id: "", name: name, schemaVersion: "", kind: .singleClassSemanticSegmentation, classes: [], channels: [],
+      channelCount: 0, scalesInputByBitDepth: false)
+    try self.init(graph: graph, metadata: metadata, path: path)
+    let facts = try graphFacts()
+    self.metadata.channelCount = facts.inputs.first?.shape?.last.flatMap { $0 } ?? 0
+    let classes = facts.outputs.first?.shape?.last.flatMap { $0 } ?? 0
+    if (1...PackageLimits.classes).contains(classes) {
+      self.metadata.classes = ModelMetadata.classes(named: (1...classes).map { "Class \($0)" })
+    }
+  }
+
+  private init(archive path: String) throws(ModelError) {
     do throws(BytesError) {
       // Hashed first: this also tells a missing file from one that is no package.
       sha256 = try SHA256.hex(ofFile: path)
@@ -71,27 +145,27 @@ public struct ModelPackage: Sendable {
     let layout = try PackageLayout(archive)
     let fallbackName = URL(filePath: path).deletingPathExtension().lastPathComponent
     let text = try Self.read(layout.metadata, from: archive, limit: PackageLimits.metadata)
-    var metadata: ModelMetadata
-    switch layout.family {
-    case .xml:
-      metadata = try XMLMetadata.read(text, file: path, member: layout.metadata.name, fallbackName: fallbackName)
-      format = .czmodel(version: metadata.schemaVersion)
-    case .json:
-      metadata = try JSONMetadata.read(text, file: path, member: layout.metadata.name, fallbackName: fallbackName)
-      format = .czann(version: metadata.schemaVersion)
-    }
+    let original: OriginalMetadata =
+      switch layout.family {
+      case .xml: try .init(xml: text, file: path, member: layout.metadata.name, fallbackName: fallbackName)
+      case .json: try .init(json: text, file: path, member: layout.metadata.name, fallbackName: fallbackName)
+      }
+    self.path = path
+    self.original = original
+    (metadata, format) = (original.metadata, original.format)
     if let member = layout.license {
       let bytes = try Self.read(member, from: archive, limit: PackageLimits.license)
-      license = License(name: member.baseName, bytes: bytes)
-    } else {
-      license = nil
+      license = AttachedFile(name: member.baseName, bytes: bytes)
     }
     metadata.licenseName = license?.name
-    self.path = path
-    self.metadata = metadata
     members = archive.members.map { Member(name: $0.name, size: $0.size) }
     graphMember = layout.model.name
     metadataMember = layout.metadata.name
+    var room = PackageLimits.attachments
+    for member in layout.further {
+      attachments.append(AttachedFile(name: member.name, bytes: try Self.read(member, from: archive, limit: room)))
+      room -= member.size
+    }
     graph = try ModelGraph(
       payload: Self.read(layout.model, from: archive, limit: PackageLimits.graph), file: path, member: layout.model.name
     )
@@ -106,61 +180,30 @@ public struct ModelPackage: Sendable {
       throw ModelError(error, file: archive.file, member: member.name)
     }
   }
+
+  /// Whether the network and the metadata are those of the file that was read.
+  var isAsRead: Bool { hasOriginalGraph && hasOriginalMetadata }
+
+  /// Whether the metadata are those of the file that was read.
+  var hasOriginalMetadata: Bool {
+    guard let original, original.format == format else { return false }
+    var metadata = metadata
+    (metadata.licenseName, metadata.licenseFile) = (nil, nil)
+    return metadata == original.metadata
+  }
 }
 
-/// What a package may hold at most.
-enum PackageLimits {
-  static let metadata = 16 << 20
-  static let license = 16 << 20
-  /// A protobuf message cannot be larger.
-  static let graph = Int(Int32.max)
-  /// Texts and messages in a graph. The largest networks have some hundred thousand.
-  static let graphFields = 1_000_000
-  static let classes = 65_535
-  static let channels = 4096
-}
-
-/// Which member of an archive is what.
-private struct PackageLayout {
-  enum Family { case xml, json }
-
-  let family: Family
-  let metadata: Archive.Member
-  let model: Archive.Member
-  let license: Archive.Member?
-
-  /// XML packages hold `<id>.xml`, `<id>.model`, an empty `modelid=<id>` and perhaps a licence; JSON packages hold
-  /// `model.json`, `model.model` and perhaps a licence. The licence keeps any name that its author gave it.
-  init(_ archive: Archive) throws(ModelError) {
-    let members = archive.members
-    func named(_ suffix: String) -> [Archive.Member] { members.filter { $0.name.lowercased().hasSuffix(suffix) } }
-    func fail(_ kind: ModelError.Kind, _ reason: String) -> ModelError {
-      ModelError(kind, file: archive.file, reason)
+extension ModelPackage.AttachedFile {
+  /// A file from the disk under its own name.
+  init(reading path: String) throws(ModelError) {
+    do throws(BytesError) {
+      let source = try ByteSource(path: path)
+      guard source.count <= PackageLimits.license else {
+        throw BytesError(.unsupported, file: path, "is larger than the \(PackageLimits.license >> 20) MB of a licence")
+      }
+      self.init(name: URL(filePath: path).lastPathComponent, bytes: try source.read(at: 0, count: source.count))
+    } catch {
+      throw ModelError(error, file: path)
     }
-
-    let marker = members.first { $0.baseName.hasPrefix("modelid=") }
-    let id = marker.map { $0.baseName.dropFirst("modelid=".count) }
-    var xml = named(".xml")
-    if let own = xml.first(where: { $0.baseName.dropLast(4) == id ?? "" }) { xml = [own] }
-    let json = members.filter { $0.baseName.lowercased() == "model.json" }
-    let models = named(".model")
-
-    switch (xml.count, json.count) {
-    case (0, 0): throw fail(.notAPackage, "is no model package: it has no metadata (neither model.json nor <id>.xml)")
-    case (1, 0): (family, metadata) = (.xml, xml[0])
-    case (0, 1): (family, metadata) = (.json, json[0])
-    case (_, 0), (0, _): throw fail(.damaged, "has several metadata files; it is not clear which one is meant")
-    default: throw fail(.damaged, "has XML and JSON metadata; it is not clear which one is meant")
-    }
-    guard let model = models.first else {
-      throw fail(.damaged, "has no model (a member whose name ends in .model)")
-    }
-    guard models.count == 1 else {
-      throw fail(.damaged, "has several models: \(models.prefix(4).map(\.name).joined(separator: ", "))")
-    }
-    self.model = model
-    let (own, marked) = (Set([metadata, model]), marker)
-    let rest = members.filter { !own.contains($0) && $0 != marked }
-    license = rest.first { $0.baseName.lowercased().contains("licen") } ?? rest.first
   }
 }

@@ -12,6 +12,12 @@ extension ModelPackage {
       ModelError(kind, file: path, member: graphMember, reason)
     }
 
+    guard format.isPackage else {
+      throw fail(
+        .unsupported,
+        "is a network without a package: nothing says what it takes and which classes it gives; make one with "
+          + "kachel package")
+    }
     guard metadata.kind.isSemanticSegmentation || metadata.kind == .regression else {
       throw fail(
         .unsupported, "is of the type \(metadata.kind.rawValue); semantic segmentation and regression are run")

@@ -6,9 +6,8 @@ internal import KachelPixels
 enum JSONMetadata {
   static let versions: Set = ["1.0", "1.1", "2.0", "2.1"]
 
-  static func read(_ bytes: [UInt8], file: String, member: String, fallbackName: String) throws(ModelError)
-    -> ModelMetadata
-  {
+  /// The keys of a JSON object.
+  static func keys(_ bytes: [UInt8], file: String, member: String) throws(ModelError) -> [String: JSONValue] {
     let document: JSONValue
     do throws(JSONValue.Failure) {
       document = try JSONValue(bytes)
@@ -18,7 +17,13 @@ enum JSONMetadata {
     guard let keys = document.object else {
       throw ModelError(.damaged, file: file, member: member, "is not a JSON object")
     }
-    return try Reader(file: file, member: member, keys: keys).metadata(fallbackName: fallbackName)
+    return keys
+  }
+
+  static func read(_ keys: [String: JSONValue], file: String, member: String, fallbackName: String) throws(ModelError)
+    -> ModelMetadata
+  {
+    try Reader(file: file, member: member, keys: keys).metadata(fallbackName: fallbackName)
   }
 
   private struct Reader {
@@ -51,9 +56,8 @@ enum JSONMetadata {
       return ModelMetadata(
         id: id, name: name.isEmpty ? fallbackName : name, description: try string("ModelDescription"),
         schemaVersion: version, kind: kind, classes: try classes(kind, outputChannels: output.last ?? 0),
-        colorHandling: nil, channels: [], channelCount: channelCount, border: try border(), inputShape: input,
-        outputShape: output, tileSize: Size(width: width, height: height), pixelSize: try pixelSize(scaling),
-        scalesInputByBitDepth: true, postprocessing: nil, featureExtractor: nil, licenseName: nil)
+        channels: [], channelCount: channelCount, border: try border(), inputShape: input, outputShape: output,
+        tileSize: Size(width: width, height: height), pixelSize: try pixelSize(scaling), scalesInputByBitDepth: true)
     }
 
     /// Only 2.1.0 says its version. Before, three numbers in `Scaling` came with 2.0.0, two with 1.1.0.
@@ -90,9 +94,7 @@ enum JSONMetadata {
         }
       default: throw damaged("Classes is not a list of strings")
       }
-      return names.enumerated().map { index, name in
-        SegmentationClass(labelValue: index + 1, name: name, color: ClassColors.color(at: index))
-      }
+      return ModelMetadata.classes(named: names)
     }
 
     /// Half of `MinOverlap`. The format wants even numbers, but its writers do not check that: an odd one is rounded

@@ -10,19 +10,22 @@ enum XMLMetadata {
   /// Versions by their first two numbers; the third only ever stands for corrections.
   static let versions: Set = ["1", "3.0", "3.1", "3.2"]
 
-  static func read(_ bytes: [UInt8], file: String, member: String, fallbackName: String) throws(ModelError)
-    -> ModelMetadata
-  {
+  /// The root of a document.
+  static func root(_ bytes: [UInt8], file: String, member: String) throws(ModelError) -> XMLTree.Element {
     var limits = XMLTree.Limits()
     limits.bytes = PackageLimits.metadata
     limits.elements = 200_000
-    let root: XMLTree.Element
     do throws(BytesError) {
-      root = try XMLTree(bytes, file: file, limits: limits).root
+      return try XMLTree(bytes, file: file, limits: limits).root
     } catch {
       throw ModelError(error, file: file, member: member)
     }
-    return try Reader(file: file, member: member, root: root).metadata(fallbackName: fallbackName)
+  }
+
+  static func read(_ root: XMLTree.Element, file: String, member: String, fallbackName: String) throws(ModelError)
+    -> ModelMetadata
+  {
+    try Reader(file: file, member: member, root: root).metadata(fallbackName: fallbackName)
   }
 
   private struct Reader {
@@ -54,11 +57,11 @@ enum XMLMetadata {
         id: id, name: name.isEmpty ? fallbackName : name, description: text("Description"), schemaVersion: version,
         kind: .singleClassSemanticSegmentation, classes: try classes(), colorHandling: try colorHandling(),
         channels: channels, channelCount: channels.reduce(0) { $0 + $1.samples },
-        border: border.map { AxisPair(y: $0, x: $0) }, inputShape: nil, outputShape: nil,
-        tileSize: tileWidth.flatMap { width in tileHeight.map { Size(width: width, height: $0) } }, pixelSize: nil,
+        border: border.map { AxisPair(y: $0, x: $0) },
+        tileSize: tileWidth.flatMap { width in tileHeight.map { Size(width: width, height: $0) } },
         // Before 3.2.0 networks take raw values; from then on the element says.
         scalesInputByBitDepth: try flag("ScaleInputsByBitdepth") ?? false, postprocessing: text("Postprocessing"),
-        featureExtractor: text("FeatureExtractor"), licenseName: nil)
+        featureExtractor: text("FeatureExtractor"))
     }
 
     private func isKnown(_ version: String) -> Bool {

@@ -81,6 +81,11 @@ public struct SavedModelFiles: Sendable {
     return copy
   }
 
+  /// The zip that the files came in, where nothing else was in it and none was replaced.
+  var originalZip: [UInt8]? {
+    if case .zip(let bytes, root: "") = source, replacements.isEmpty { bytes } else { nil }
+  }
+
   /// A file's content.
   ///
   /// - Throws: ``ModelError``: there is no such file, it has more than `limit` bytes, or it cannot be read.
@@ -101,7 +106,9 @@ public struct SavedModelFiles: Sendable {
     case .folder(let folder):
       do throws(BytesError) {
         let bytes = try ByteSource(path: folder + "/" + name)
-        guard bytes.count == size else { throw BytesError(.truncated, file: folder, "\(name) changes while it is read") }
+        guard bytes.count == size else {
+          throw BytesError(.truncated, file: folder, "\(name) changes while it is read")
+        }
         return try bytes.read(at: 0, count: size)
       } catch {
         throw ModelError(error, file: folder, member: name)
