@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// What steps do to the axes of an image.
+/// What steps do to the axes of an image, but for windows and sizes.
 extension FlowAnalysis {
   /// - Throws: where the image cannot be followed through the step.
   mutating func image(_ node: Flow.Node, _ inputs: [Value?]) throws(Failure) -> Value {
     switch node.step {
     case .shape(let start, let end):
-      guard case .image(let axes)? = inputs.first else { return .known(Known()) }
-      return .known(
-        Known(shape: nil, elements: axes[range(start, end, count: axes.count)].map { self.extent(of: $0) }))
+      guard case .image(let axes)? = inputs.first else { return .known(Known(isWhole: true)) }
+      let sizes = axes[range(start, end, count: axes.count)].map(\.extent)
+      return .known(Known(shape: [sizes.count], elements: sizes, isWhole: true))
     case .elementwise: return try broadcast(inputs)
     case .concatenate(let axis, let count): return try concatenate(axis, Array(inputs.prefix(count)), all: inputs)
     case .constant(let known): return .known(known)
@@ -18,7 +18,9 @@ extension FlowAnalysis {
     // The other steps have one image, the first input.
     if case .opaque? = inputs.first {
       switch node.step {
-      case .global, .globalPool: note(node.operation)
+      case .global, .globalPool: note(isGlobal: true)
+      case .window(let window) where window.hasWeights: count(nil)
+      case .matrixProduct: count(nil)
       default: break
       }
       return .opaque
@@ -31,49 +33,53 @@ extension FlowAnalysis {
   private mutating func step(_ node: Flow.Node, _ axes: [Axis], _ inputs: [Value?]) throws(Failure) -> Value {
     let isSpatial = axes.contains(where: \.isSpatial)
     switch node.step {
-    case .same, .pad: return .image(axes)
+    case .same, .cast, .pointwise: return .image(axes)
     case .global:
-      if isSpatial { note(node.operation) }
+      if isSpatial { note(isGlobal: true) }
       return .image(axes)
-    case .window(let scale, let first, let channels): return try window(axes, scale, first, channels, inputs)
-    case .blocks(let isInverse):
-      guard let block = integers(.input(1), inputs), block.allSatisfy({ $0 >= 1 }) else { throw .notPlain }
-      return try window(axes, block.map { isInverse ? 1 / Double($0) : Double($0) }, 1, .kept, [])
+    case .window(let window): return try self.window(axes, window, inputs)
+    case .pixelShuffle(let block, let first, let isToDepth):
+      return try pixelShuffle(axes, block: block, first: first, isToDepth: isToDepth)
+    case .blocks(let isInverse): return try blocks(axes, isInverse: isInverse, inputs)
+    case .pad(let amounts, let places, let isByAxis): return try pad(axes, amounts, places, isByAxis, inputs)
     case .transpose(let numbers):
       let order = integers(numbers, inputs) ?? (numbers == nil ? axes.indices.reversed() : [])
       guard order.count == axes.count, Set(order) == Set(axes.indices) else { throw .notPlain }
       return .image(order.map { axes[$0] })
+    case .reverse(let numbers):
+      guard let places = integers(numbers, inputs)?.map({ $0 < 0 ? $0 + axes.count : $0 }),
+        places.allSatisfy({ axes.indices.contains($0) && !axes[$0].isSpatial })
+      else { throw .notPlain }
+      return .image(axes)
     case .reshape(let numbers): return try reshape(axes, to: extents(numbers, inputs))
     case .squeeze(let numbers): return try squeeze(axes, numbers, inputs)
     case .unsqueeze(let numbers):
       guard let added = integers(numbers, inputs) else { throw .notPlain }
       let count = axes.count + added.count
       let places = Set(added.map { $0 < 0 ? $0 + count : $0 })
-      guard places.count == added.count, places.allSatisfy({ $0 >= 0 && $0 < count }) else { throw .notPlain }
-      var rest = axes[...]
-      return .image((0..<count).map { places.contains($0) ? Axis(size: 1) : rest.removeFirst() })
-    case .slice(let starts, let which, let steps, _): return try slice(axes, starts, which, steps, inputs)
-    case .stridedSlice(let masks): return try stridedSlice(axes, masks, inputs)
-    case .reduce(let numbers, let keepsAxes, let isNothing):
-      return try reduce(node.operation, axes, numbers, keepsAxes, isNothing, inputs)
-    case .normalize(let range):
-      let touched = range.lowerBound < 0 ? range.lowerBound + axes.count...range.upperBound + axes.count : range
-      if axes.indices.contains(where: { touched.contains($0) && axes[$0].isSpatial }) { note(node.operation) }
-      return .image(axes)
-    case .resize(let scales, let sizes, let which): return try resize(axes, scales, sizes, which, inputs)
-    case .globalPool:
-      if isSpatial { note(node.operation) }
-      return .image(axes.enumerated().map { $0.offset < 2 && !$0.element.isSpatial ? $0.element : Axis(size: 1) })
-    case .gather(let axis): return try select(axes, axis: axis)
-    case .split(let numbers):
-      guard let axis = integers(numbers, inputs)?.first else { throw .notPlain }
-      return try select(axes, axis: axis)
-    case .matrixProduct:
-      // Weights times the last axis, at every place on its own.
-      guard axes.count >= 2, let last = axes.last, !last.isSpatial, case .known? = inputs.dropFirst().first else {
+      guard count <= Self.mostAxes, places.count == added.count, places.allSatisfy({ $0 >= 0 && $0 < count }) else {
         throw .notPlain
       }
-      return .image(axes.dropLast() + [Axis()])
+      var rest = axes[...]
+      return .image((0..<count).map { places.contains($0) ? Axis(size: 1) : rest.removeFirst() })
+    case .slice(let starts, let which, let steps, let ends):
+      return try slice(axes, starts, which, steps, ends, inputs)
+    case .stridedSlice(let masks): return try stridedSlice(axes, masks, inputs)
+    case .reduce(_, let numbers, let keepsAxes, let isNothing):
+      return try reduce(axes, numbers, keepsAxes, isNothing, inputs)
+    case .normalize(let range):
+      let touched = range.lowerBound < 0 ? range.lowerBound + axes.count...range.upperBound + axes.count : range
+      if axes.indices.contains(where: { touched.contains($0) && axes[$0].isSpatial }) { note(isGlobal: true) }
+      return .image(axes)
+    case .resize(let resize): return try self.resize(axes, resize, inputs)
+    case .globalPool:
+      if isSpatial { note(isGlobal: true) }
+      return .image(axes.enumerated().map { $0.offset < 2 && !$0.element.isSpatial ? $0.element : Axis(size: 1) })
+    case .gather(let axis): return try select(axes, axis: axis, isGather: true, inputs)
+    case .split(let numbers):
+      guard let axis = integers(numbers, inputs)?.first else { throw .notPlain }
+      return try select(axes, axis: axis, isGather: false, inputs)
+    case .matrixProduct: return try product(axes, inputs)
     case .expand:
       guard !isSpatial else { throw .notPlain }
       return .image(axes)
@@ -81,8 +87,22 @@ extension FlowAnalysis {
     }
   }
 
+  /// Weights times the last axis, at every place on its own.
+  private mutating func product(_ axes: [Axis], _ inputs: [Value?]) throws(Failure) -> Value {
+    guard axes.count >= 2, let last = axes.last, !last.isSpatial, case .known(let weights)? = inputs.dropFirst().first
+    else { throw .notPlain }
+    let isSpatial = axes.contains(where: \.isSpatial)
+    if isSpatial { count(weights.shape.flatMap(Self.count).map { Double($0) * density(axes) }) }
+    var result = Axis()
+    result.size = weights.shape?.last
+    return .image(axes.dropLast() + [result])
+  }
+
+  /// Elements for each pixel of the input, of one channel.
+  func density(_ axes: [Axis]) -> Double { axes.reduce(1) { $0 / $1.pitch } }
+
   /// Axes are aligned at the end. A constant that differs from place to place moves with no image.
-  private func broadcast(_ inputs: [Value?]) throws(Failure) -> Value {
+  private mutating func broadcast(_ inputs: [Value?]) throws(Failure) -> Value {
     var result: [Axis] = []
     for input in inputs {
       switch input {
@@ -102,7 +122,7 @@ extension FlowAnalysis {
     return .image(result)
   }
 
-  private func merge(_ a: [Axis], _ b: [Axis]) throws(Failure) -> [Axis] {
+  private mutating func merge(_ a: [Axis], _ b: [Axis]) throws(Failure) -> [Axis] {
     let count = max(a.count, b.count)
     var result: [Axis] = []
     for place in 0..<count {
@@ -111,20 +131,28 @@ extension FlowAnalysis {
         result.append(first >= 0 ? a[first] : b[second])
         continue
       }
-      let (left, right) = (a[first], b[second])
+      var (left, right) = (a[first], b[second])
       switch (left.isSpatial, right.isSpatial) {
       case (true, true):
-        guard left.role == right.role, left.pitch == right.pitch else { throw .notPlain }
+        guard left.role == right.role, left.pitch == right.pitch, left.block == right.block else { throw .notPlain }
+        if let own = left.reach, let other = right.reach {
+          left.reach = own.union(other) { afford($0) }
+        } else {
+          left.reach = nil
+        }
+        left.extent = left.extent ?? right.extent
         result.append(left)
       case (true, false): result.append(left)
       case (false, true): result.append(right)
-      case (false, false): result.append(Axis(size: left.size == 1 ? right.size : left.size))
+      case (false, false):
+        if left.size == 1 { left.extent = right.extent }
+        result.append(left)
       }
     }
     return result
   }
 
-  private func concatenate(_ axis: Numbers, _ inputs: [Value?], all: [Value?]) throws(Failure) -> Value {
+  private mutating func concatenate(_ axis: Numbers, _ inputs: [Value?], all: [Value?]) throws(Failure) -> Value {
     var result: [Axis]?
     for input in inputs {
       switch input {
@@ -152,43 +180,6 @@ extension FlowAnalysis {
     return .image(axes)
   }
 
-  private func window(
-    _ axes: [Axis], _ scale: [Double], _ first: Int, _ channels: Step.Channels, _ inputs: [Value?]
-  ) throws(Failure) -> Value {
-    var axes = axes
-    guard axes.count >= first + scale.count else {
-      if axes.contains(where: \.isSpatial) { throw .notPlain }
-      return .image(axes)
-    }
-    for place in axes.indices {
-      let isInside = place >= first && place < first + scale.count
-      guard axes[place].isSpatial else { continue }
-      guard isInside else { throw .notPlain }
-      axes[place].pitch = try rounded(axes[place].pitch * scale[place - first])
-    }
-    // The channels are the axis besides the batch and the window.
-    let place = first == 2 ? 1 : axes.count - 1
-    switch channels {
-    case .kept: break
-    case .unknown: axes[place].size = nil
-    case .weights(let axis):
-      guard inputs.count > 1, case .known(let weights)? = inputs[1], let shape = weights.shape,
-        shape.indices.contains(axis)
-      else {
-        axes[place].size = nil
-        break
-      }
-      axes[place].size = shape[axis]
-    }
-    return .image(axes)
-  }
-
-  /// The fraction that a distance is meant to be: factors are stored as 32-bit numbers, so a third is none.
-  private func rounded(_ pitch: Double) throws(Failure) -> Double {
-    guard let fraction = Self.fraction(pitch) else { throw .notPlain }
-    return Double(fraction.numerator) / Double(fraction.denominator)
-  }
-
   private func squeeze(_ axes: [Axis], _ numbers: Numbers?, _ inputs: [Value?]) throws(Failure) -> Value {
     guard let removed = integers(numbers, inputs) else {
       guard numbers == nil, axes.allSatisfy({ $0.isSpatial || $0.size != nil }) else { throw .notPlain }
@@ -199,104 +190,37 @@ extension FlowAnalysis {
     return .image(axes.indices.filter { !places.contains($0) }.map { axes[$0] })
   }
 
-  private func slice(
-    _ axes: [Axis], _ starts: Numbers, _ which: Numbers?, _ steps: Numbers?, _ inputs: [Value?]
-  ) throws(Failure) -> Value {
-    var axes = axes
-    guard let starts = extents(starts, inputs) else { throw .notPlain }
-    let places = which == nil ? Array(starts.indices) : integers(which, inputs)
-    let steps = steps == nil ? Array(repeating: 1, count: starts.count) : integers(steps, inputs)
-    guard let places, let steps, places.count == starts.count, steps.count == starts.count else { throw .notPlain }
-    for (index, number) in places.enumerated() {
-      let place = number < 0 ? number + axes.count : number
-      guard axes.indices.contains(place) else { throw .notPlain }
-      guard axes[place].isSpatial else {
-        axes[place].size = nil
-        continue
-      }
-      // Cut off at the start by a constant number of pixels, as crops are.
-      guard steps[index] >= 1, starts[index]?.number != nil else { throw .notPlain }
-      axes[place].pitch = try rounded(axes[place].pitch * Double(steps[index]))
+  /// The axes that a reduction takes; `nil` where they are not known.
+  func places(_ axes: [Axis], _ numbers: Numbers?, _ isNothingWithoutAxes: Bool, _ inputs: [Value?]) -> Set<Int>? {
+    guard let listed = integers(numbers, inputs) else {
+      guard numbers == nil else { return nil }
+      return isNothingWithoutAxes ? [] : Set(axes.indices)
     }
-    return .image(axes)
-  }
-
-  private func stridedSlice(
-    _ axes: [Axis], _ masks: Step.StridedSliceMasks, _ inputs: [Value?]
-  ) throws(Failure) -> Value {
-    guard let steps = integers(.input(3), inputs), let starts = extents(.input(1), inputs),
-      starts.count == steps.count, masks.newAxis == 0, steps.count <= axes.count + 1
-    else { throw .notPlain }
-    var result: [Axis] = []
-    for (index, step) in steps.enumerated() {
-      if masks.ellipsis >> index & 1 != 0 {
-        let count = axes.count - (steps.count - 1)
-        guard count >= 0, result.count + count <= axes.count else { throw .notPlain }
-        result += axes[result.count..<result.count + count]
-        continue
-      }
-      // Axes that vanish are counted by the ones that stay, so they are only known as the last ones.
-      guard result.count < axes.count, masks.shrink >> index & 1 == 0 else { throw .notPlain }
-      var axis = axes[result.count]
-      if axis.isSpatial {
-        let isFromStart = masks.begin >> index & 1 != 0
-        guard step >= 1, isFromStart || starts[index]?.number != nil else { throw .notPlain }
-        axis.pitch = try rounded(axis.pitch * Double(step))
-      } else {
-        axis.size = nil
-      }
-      result.append(axis)
-    }
-    return .image(result + axes[result.count...])
+    if listed.isEmpty && !isNothingWithoutAxes { return Set(axes.indices) }
+    let places = Set(listed.map { $0 < 0 ? $0 + axes.count : $0 })
+    return places.allSatisfy(axes.indices.contains) ? places : nil
   }
 
   private mutating func reduce(
-    _ operation: String, _ axes: [Axis], _ numbers: Numbers?, _ keepsAxes: Bool, _ isNothingWithoutAxes: Bool,
-    _ inputs: [Value?]
+    _ axes: [Axis], _ numbers: Numbers?, _ keepsAxes: Bool, _ isNothingWithoutAxes: Bool, _ inputs: [Value?]
   ) throws(Failure) -> Value {
-    var places: Set<Int>
-    if let listed = integers(numbers, inputs) {
-      places = Set(listed.map { $0 < 0 ? $0 + axes.count : $0 })
-      if listed.isEmpty && !isNothingWithoutAxes { places = Set(axes.indices) }
-    } else {
-      guard numbers == nil else { throw .notPlain }
-      places = isNothingWithoutAxes ? [] : Set(axes.indices)
-    }
-    guard places.allSatisfy(axes.indices.contains) else { throw .notPlain }
-    if places.contains(where: { axes[$0].isSpatial }) { note(operation) }
+    guard let places = places(axes, numbers, isNothingWithoutAxes, inputs) else { throw .notPlain }
+    if places.contains(where: { axes[$0].isSpatial }) { note(isGlobal: true) }
     return .image(
       axes.indices.compactMap { place in
         places.contains(place) ? (keepsAxes ? Axis(size: 1) : nil) : axes[place]
       })
   }
 
-  private func select(_ axes: [Axis], axis: Int) throws(Failure) -> Value {
+  private func select(_ axes: [Axis], axis: Int, isGather: Bool, _ inputs: [Value?]) throws(Failure) -> Value {
     var axes = axes
     let place = axis < 0 ? axis + axes.count : axis
     guard axes.indices.contains(place), !axes[place].isSpatial else { throw .notPlain }
     axes[place].size = nil
-    return .image(axes)
-  }
-
-  private func resize(
-    _ axes: [Axis], _ scales: Int?, _ sizes: Int?, _ which: [Int]?, _ inputs: [Value?]
-  ) throws(Failure) -> Value {
-    var axes = axes
-    let places = (which ?? Array(axes.indices)).map { $0 < 0 ? $0 + axes.count : $0 }
-    guard places.allSatisfy(axes.indices.contains) else { throw .notPlain }
-    let factors = scales.flatMap { extents(.input($0), inputs) } ?? []
-    let targets = sizes.flatMap { extents(.input($0), inputs) } ?? []
-    for (index, place) in places.enumerated() where axes[place].isSpatial {
-      if factors.count == places.count, let factor = factors[index]?.number, factor > 0 {
-        axes[place].pitch /= factor
-      } else if targets.count == places.count, let target = targets[index],
-        let pitch = pitch(axes[place].role, sized: target)
-      {
-        axes[place].pitch = pitch
-      } else {
-        throw .notPlain
-      }
-      axes[place].pitch = try rounded(axes[place].pitch)
+    if isGather, inputs.count > 1, case .known(let indices)? = inputs[1], let shape = indices.shape {
+      // The indices' axes stand in for the one that is chosen from.
+      guard axes.count + shape.count <= Self.mostAxes else { throw .notPlain }
+      axes.replaceSubrange(place...place, with: shape.map { Axis(size: $0) })
     }
     return .image(axes)
   }

@@ -4,7 +4,7 @@ extension FlowAnalysis {
   /// Exporters reshape instead of transposing where an axis has the size 1. Axes of size 1 come and go; all others must
   /// stay in their order, each with its own size.
   func reshape(_ axes: [Axis], to target: [Extent?]?) throws(Failure) -> Value {
-    guard let target else { throw .notPlain }
+    guard let target, target.count <= Self.mostAxes else { throw .notPlain }
     guard axes.contains(where: \.isSpatial) else {
       return .image(target.map { Axis(size: $0?.integer.flatMap { $0 > 0 ? $0 : nil }) })
     }
@@ -28,7 +28,7 @@ extension FlowAnalysis {
     guard let wanted = target[place], wanted.number != -1 else { return true }
     // 0 stands for the size at the same place.
     if wanted.number == 0 { return source == place }
-    guard let size = extent(of: axes[source]) else { return wanted.number != nil }
+    guard let size = axes[source].extent else { return wanted.number != nil }
     return size == wanted
   }
 }

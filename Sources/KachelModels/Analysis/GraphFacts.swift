@@ -30,24 +30,61 @@ public struct GraphFacts: Sendable, Hashable {
   /// Operations whose result depends on more than a limited neighbourhood of a pixel, or is not understood, and how
   /// often they occur. Empty where tiles with enough border give the same as the whole image.
   public var globalOperations: [String: Int]
+  /// How far a pixel of the output sees at most, in pixels of the input: the furthest of all positions on the stride's
+  /// grid, to whichever side that is more. It follows from kernels, strides and padding, so that a trained network uses
+  /// as much or less. With statistics of the whole image these are taken as given. `nil` where it is not finite or not
+  /// known, with the reason in ``exactness``.
+  public var receptiveField: AxisPair?
+  /// What a tile must see around the part that it decides, where both begin and end on the stride's grid: a multiple of
+  /// the stride. It can be less than the receptive field, as the pixels that see furthest lie inside.
+  public var neededBorder: AxisPair?
+  /// Operations for each pixel of the output at full resolution: two, a multiplication and an addition, for each weight
+  /// of convolutions, transposed convolutions and matrix products. What is done once per image is left out, as are
+  /// activations, poolings and resizing. `nil` where an operation with weights is not followed.
+  public var flopsPerPixel: Double?
+  /// What running the network over tiles promises.
+  public var exactness: Exactness
+  /// The statistics with which the network standardises its input, in the order of the graph.
+  package var inputStatistics: [InputStatistic]
   /// Weights whose values are not in the graph, by name.
   public var missingWeights: [String]
   /// Whether weights are missing, as where they were left in another file.
   public var hasExternalData: Bool { !missingWeights.isEmpty }
+
+  init(
+    inputs: [Tensor], outputs: [Tensor], opset: Int?, producer: String, operations: [String: Int], parameterCount: Int,
+    analysis: FlowAnalysis, missingWeights: [String]
+  ) {
+    (self.inputs, self.outputs, self.opset, self.producer) = (inputs, outputs, opset, producer)
+    (self.operations, self.parameterCount, self.missingWeights) = (operations, parameterCount, missingWeights)
+    (stride, globalOperations, exactness) = (analysis.stride, analysis.globalOperations, analysis.exactness)
+    (receptiveField, neededBorder) = (analysis.receptiveField, analysis.neededBorder)
+    (flopsPerPixel, inputStatistics) = (analysis.flopsPerPixel, analysis.statistics)
+  }
 }
 
-extension ModelPackage {
-  /// Looks into the graph. Takes about twice the graph's size in memory for as long as it runs.
+extension ModelGraph {
+  /// Looks into the graph. Takes about twice its size in memory for as long as it runs.
   ///
+  /// - Parameters:
+  ///   - layout: which axes of the input are what.
+  ///   - file: what errors call the file that the graph is from, and `member` the part of it.
   /// - Throws: ``ModelError``: the graph is damaged, or a classical classifier.
-  public func graphFacts() throws(ModelError) -> GraphFacts {
-    switch graph {
-    case .onnx(let bytes): return try ONNXGraph(bytes, file: path, member: graphMember).facts()
-    case .savedModel(let archive): return try SavedModelGraph(archive).facts()
+  public func facts(
+    layout: ImageLayout = .channelsLast, file: String, member: String = ""
+  ) throws(ModelError) -> GraphFacts {
+    switch self {
+    case .onnx(let bytes): return try ONNXGraph(bytes, file: file, member: member).facts(layout: layout)
+    case .savedModel(let files): return try SavedModelGraph(files).facts(layout: layout)
     case .classical(let description):
       throw ModelError(
-        .unsupported, file: path, member: graphMember,
+        .unsupported, file: file, member: member,
         "is a \(description): Kachel runs neural networks only, and loading a pickle would run it")
     }
   }
+}
+
+extension ModelPackage {
+  /// Looks into the graph; see ``ModelGraph/facts(layout:file:member:)``.
+  public func graphFacts() throws(ModelError) -> GraphFacts { try graph.facts(file: path, member: graphMember) }
 }

@@ -26,19 +26,20 @@ struct ONNXGraph {
     self.member = member
   }
 
-  func facts() throws(ModelError) -> GraphFacts {
+  /// - Parameter layout: of the input.
+  func facts(layout: ImageLayout = .channelsLast) throws(ModelError) -> GraphFacts {
     let graph = model.graph
     let weights = Set(graph.initializer.map(\.name))
     // Before version 4 of the format initializers are listed as inputs too.
     let inputs = graph.input.filter { !weights.contains($0.name) }
     var survey = Survey()
     survey.visit(graph)
-    let analysis = FlowAnalysis(flow(input: inputs.first, weights: weights))
+    let analysis = FlowAnalysis(flow(input: inputs.first, layout: layout))
     return GraphFacts(
       inputs: inputs.map(Self.tensor), outputs: graph.output.map(Self.tensor), opset: opset,
       producer: [model.producerName, model.producerVersion].filter { !$0.isEmpty }.joined(separator: " "),
-      operations: survey.operations, parameterCount: survey.parameters, stride: analysis.stride,
-      globalOperations: analysis.globalOperations, missingWeights: survey.missing)
+      operations: survey.operations, parameterCount: survey.parameters, analysis: analysis,
+      missingWeights: survey.missing)
   }
 
   var opset: Int? {
@@ -99,6 +100,7 @@ enum ONNXElementType {
 
   static func name(_ number: Int32) -> String { names[number]?.name ?? "type \(number)" }
   static func isFloatingPoint(_ number: Int32) -> Bool { [1, 10, 11, 16].contains(number) }
+  static func isWhole(_ number: Int32) -> Bool { [2, 3, 4, 5, 6, 7, 12, 13].contains(number) }
 
   /// How many elements a tensor has; `nil` where its sizes make no sense.
   static func count(_ tensor: ONNX_TensorProto) -> Int? {

@@ -3,8 +3,8 @@ private import Foundation
 
 extension SavedModelGraph {
   /// The operations from the signature's input to its output, with the functions that are called written out.
-  func flow() -> Flow {
-    var builder = SavedModelFlowBuilder(functions: functions)
+  func flow(layout: ImageLayout = .channelsLast) -> Flow {
+    var builder = SavedModelFlowBuilder(functions: functions, layout: layout)
     return builder.build(meta.graphDef, signature)
   }
 }
@@ -17,13 +17,17 @@ private struct SavedModelFlowBuilder {
   /// Operations and references to values that are still written out.
   private var remaining = 1_000_000
 
-  init(functions: [String: TF_FunctionDef]) { self.functions = functions }
+  init(functions: [String: TF_FunctionDef], layout: ImageLayout) {
+    self.functions = functions
+    flow.layout = layout
+  }
 
   mutating func build(_ graph: TF_GraphDef, _ signature: TF_SignatureDef) -> Flow {
     var names = Names()
     add(graph.node, &names, depth: 0)
     if signature.inputs.count == 1, let input = signature.inputs.values.first {
       flow.input = value(input.name, &names)
+      flow.inputName = nodeName(input.name)
       flow.inputShape = SavedModelGraph.shape(input.tensorShape) ?? []
     }
     if signature.outputs.count == 1, let output = signature.outputs.values.first {
@@ -35,6 +39,8 @@ private struct SavedModelFlowBuilder {
   /// The values of one graph or of one call of a function, by node and number of output.
   private struct Names {
     var values: [String: Int] = [:]
+    /// Which function's they are; empty for the graph's.
+    var function = ""
   }
 
   /// A reference is `node`, `node:1`, or in functions `node:output:1`; the last number counts the outputs.
@@ -61,31 +67,34 @@ private struct SavedModelFlowBuilder {
         let reader = TensorFlowNode(node: node, inputCount: inputs.count)
         if node.op == "IdentityN" {
           for (index, input) in inputs.enumerated() {
-            append("Identity", .same, [input], [value("\(node.name):\(index)", &names)])
+            append("Identity", .same, [input], [value("\(node.name):\(index)", &names)], node.name, names)
           }
           continue
         }
         let outputs = (0..<reader.outputCount).map { value("\(node.name):\($0)", &names) }
-        append(node.op, reader.step, reader.order(inputs), outputs)
+        append(node.op, reader.step, reader.order(inputs), outputs, node.name, names)
       }
     }
   }
 
-  private mutating func append(_ operation: String, _ step: Step, _ inputs: [Int], _ outputs: [Int]) {
+  private mutating func append(
+    _ operation: String, _ step: Step, _ inputs: [Int], _ outputs: [Int], _ name: String, _ names: Names
+  ) {
     remaining -= outputs.count
-    flow.nodes.append(Flow.Node(operation: operation, step: step, inputs: inputs, outputs: outputs))
+    let place = Flow.Place(name: name, result: name, function: names.function)
+    flow.nodes.append(Flow.Node(operation: operation, step: step, inputs: inputs, outputs: outputs, place: place))
   }
 
   private mutating func call(
     _ function: TF_FunctionDef, _ name: String, _ inputs: [Int], _ outer: inout Names, depth: Int
   ) {
     remaining -= function.signature.outputArg.count
-    var names = Names()
+    var names = Names(function: function.signature.name)
     for (argument, input) in zip(function.signature.inputArg, inputs) { names.values["\(argument.name):0"] = input }
     add(function.nodeDef, &names, depth: depth + 1)
     for (index, result) in function.signature.outputArg.enumerated() {
       guard let source = function.ret[result.name] else { continue }
-      append("Identity", .same, [value(source, &names)], [value("\(name):\(index)", &outer)])
+      append("Identity", .same, [value(source, &names)], [value("\(name):\(index)", &outer)], name, outer)
     }
   }
 }
@@ -124,54 +133,65 @@ private struct TensorFlowNode {
   }
 
   private static let pointwise: Set = [
-    "Abs", "BiasAdd", "Cast", "Ceil", "CheckNumerics", "Cos", "Elu", "EnsureShape", "Erf", "Exp", "Expm1", "Floor",
-    "Identity", "Inv", "IsFinite", "IsNan", "LeakyRelu", "Log", "Log1p", "LogicalNot", "PreventGradient",
-    "ReadVariableOp", "Reciprocal", "Relu", "Relu6", "Rint", "Round", "Rsqrt", "Selu", "Sigmoid", "Sign", "Sin",
-    "Snapshot", "Softplus", "Softsign", "Sqrt", "Square", "StopGradient", "Tanh", "ZerosLike", "OnesLike",
+    "Abs", "BiasAdd", "CheckNumerics", "Cos", "Elu", "Erf", "Exp", "Expm1", "Inv", "IsFinite", "IsNan", "LeakyRelu",
+    "Log", "Log1p", "LogicalNot", "Reciprocal", "Relu", "Relu6", "Rsqrt", "Selu", "Sigmoid", "Sign", "Sin", "Softplus",
+    "Softsign", "Tanh", "ZerosLike", "OnesLike",
+  ]
+  private static let functions: [String: Step.Function] = [
+    "Floor": .floor, "Ceil": .ceiling, "Rint": .round, "Round": .round, "Sqrt": .squareRoot, "Square": .square,
   ]
   private static let broadcast: [String: Step.Arithmetic?] = [
     "Add": .add, "AddV2": .add, "Sub": .subtract, "Mul": .multiply, "RealDiv": .divide, "Div": .divide,
-    "FloorDiv": nil, "DivNoNan": nil, "Maximum": .maximum, "Minimum": .minimum, "Pow": nil, "SquaredDifference": nil,
-    "Greater": nil, "GreaterEqual": nil, "Less": nil, "LessEqual": nil, "Equal": nil, "NotEqual": nil,
-    "LogicalAnd": nil, "LogicalOr": nil, "Select": nil, "SelectV2": nil, "AddN": nil, "ClipByValue": nil,
-    "FloorMod": nil,
+    "FloorDiv": .floorDivide, "DivNoNan": nil, "Maximum": .maximum, "Minimum": .minimum, "Pow": .power,
+    "SquaredDifference": .squaredDifference, "Greater": nil, "GreaterEqual": nil, "Less": nil, "LessEqual": nil,
+    "Equal": nil, "NotEqual": nil, "LogicalAnd": nil, "LogicalOr": nil, "Select": nil, "SelectV2": nil, "AddN": nil,
+    "ClipByValue": nil, "FloorMod": .modulo,
+  ]
+  private static let reductions: [String: Step.Reduction] = [
+    "Mean": .mean, "Sum": .sum, "Max": .maximum, "Min": .minimum, "Prod": .product,
   ]
 
   var step: Step {
-    if Self.pointwise.contains(node.op) { return .same }
+    if Self.pointwise.contains(node.op) { return .pointwise(nil) }
+    if let function = Self.functions[node.op] { return .pointwise(function) }
     if let arithmetic = Self.broadcast[node.op] { return .elementwise(arithmetic) }
     switch node.op {
+    case "EnsureShape", "Identity", "PreventGradient", "ReadVariableOp", "Snapshot", "StopGradient": return .same
+    case "Cast": return .cast(toWhole: Self.isWhole(node.attr["DstT"]?.type))
     case "Mean", "Sum", "Max", "Min", "Prod", "All", "Any", "EuclideanNorm":
-      return .reduce(axes: .input(1), keepsAxes: flag("keep_dims"), isNothingWithoutAxes: true)
-    case "ArgMax", "ArgMin": return .reduce(axes: .input(1), keepsAxes: false, isNothingWithoutAxes: true)
-    default: return movement ?? .unknown
+      return .reduce(
+        Self.reductions[node.op], axes: .input(1), keepsAxes: flag("keep_dims"), isNothingWithoutAxes: true)
+    case "ArgMax", "ArgMin": return .reduce(nil, axes: .input(1), keepsAxes: false, isNothingWithoutAxes: true)
+    default: return movement ?? .unknown()
     }
   }
+
+  private static func isWhole(_ type: Int32?) -> Bool { type.map { [3, 4, 5, 6, 9, 17, 22, 23].contains($0) } ?? false }
 
   private var movement: Step? {
     switch node.op {
     case "Neg": return .elementwise(.negate)
     case "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3":
-      return node.attr["is_training"]?.b == false ? .same : .global
-    case "Conv2D": return window(isInverse: false, channels: .weights(axis: 3))
-    case "Conv2DBackpropInput": return window(isInverse: true, channels: .weights(axis: 2))
-    case "DepthwiseConv2dNative": return window(isInverse: false, channels: .unknown)
-    case "MaxPool", "AvgPool": return window(isInverse: false, channels: .kept)
+      return node.attr["is_training"]?.b == false ? .pointwise(nil) : .global
+    case "Conv2D": return window(channels: .weights(axis: 3), hasWeights: true)
+    case "Conv2DBackpropInput": return window(isTransposed: true, channels: .weights(axis: 2), hasWeights: true)
+    case "DepthwiseConv2dNative": return window(channels: .unknown, hasWeights: true)
+    case "MaxPool", "AvgPool": return window(channels: .kept, hasWeights: false)
     case "DepthToSpace", "SpaceToDepth":
-      let size = Double(max(1, integer("block_size", 1)))
-      let scale = node.op == "DepthToSpace" ? 1 / size : size
-      return .window(scale: [scale, scale], first: isChannelsFirst ? 2 : 1, channels: .unknown)
+      let size = integer("block_size", 1)
+      guard size >= 1, size <= 64 else { return nil }
+      return .pixelShuffle(block: size, first: isChannelsFirst ? 2 : 1, isToDepth: node.op == "SpaceToDepth")
     case "SpaceToBatchND": return .blocks(isInverse: false)
     case "BatchToSpaceND": return .blocks(isInverse: true)
-    case "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic":
-      // Aligned corners stretch an image by a factor that depends on its size.
-      return flag("align_corners") ? nil : .resize(scales: nil, sizes: 1, axes: [1, 2])
+    case "ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic": return resize
     case "Softmax", "LogSoftmax": return .normalize(axes: -1...(-1))
-    case "Pad", "PadV2", "MirrorPad": return .pad
+    case "Pad", "PadV2", "MirrorPad": return .pad(.input(1), axes: nil, isByAxis: true)
+    case "ReverseV2": return .reverse(.input(1))
+    case "Fill": return .fill(nil)
     case "Transpose": return .transpose(.input(1))
     case "ConcatV2":
       return inputCount > 1 ? .concatenate(axis: .input(inputCount - 1), count: inputCount - 1) : nil
-    case "Pack": return .stack
+    case "Pack": return .stack(axis: integer("axis"))
     case "Reshape": return .reshape(.input(1))
     case "Squeeze":
       let axes = integers("squeeze_dims")
@@ -190,27 +210,55 @@ private struct TensorFlowNode {
     case "Const": return .constant(constant)
     case "VarHandleOp":
       let shape = node.attr["shape"].flatMap { SavedModelGraph.shape($0.shape) }?.map { $0 ?? 0 }
-      return .constant(Known(shape: shape))
+      return .constant(Known(shape: shape.flatMap { $0.count <= FlowAnalysis.mostAxes ? $0 : nil }))
     default: return nil
     }
   }
 
-  private func window(isInverse: Bool, channels: Step.Channels) -> Step? {
-    let strides = integers("strides")
-    guard strides.count == 4, strides.allSatisfy({ $0 >= 1 && $0 <= 1 << 16 }) else { return nil }
-    let spatial = isChannelsFirst ? strides[2...3] : strides[1...2]
+  private func window(isTransposed: Bool = false, channels: Step.Channels, hasWeights: Bool) -> Step? {
+    let first = isChannelsFirst ? 2 : 1
+    /// The numbers for height and width out of a list for all four axes.
+    func spatial(_ name: String) -> [Int]? {
+      let list = integers(name)
+      return list.count == 4 ? Array(list[first..<first + 2]) : nil
+    }
+    guard let strides = spatial("strides"), strides.allSatisfy({ $0 >= 1 && $0 <= 1 << 16 }) else { return nil }
+    let padding: Step.Padding
+    switch node.attr["padding"].map({ String(decoding: $0.s, as: UTF8.self) }) {
+    case "SAME": padding = .same(isOddAfter: true)
+    case "VALID": padding = .fixed(before: [0, 0], after: [0, 0])
+    case "EXPLICIT":
+      let list = integers("explicit_paddings")
+      guard list.count == 8 else { return nil }
+      padding = .fixed(
+        before: [list[2 * first], list[2 * first + 2]], after: [list[2 * first + 1], list[2 * first + 3]])
+    default: return nil
+    }
     return .window(
-      scale: spatial.map { isInverse ? 1 / Double($0) : Double($0) }, first: isChannelsFirst ? 2 : 1,
-      channels: channels)
+      Step.Window(
+        isTransposed: isTransposed, kernel: hasWeights ? nil : spatial("ksize") ?? [0, 0], strides: strides,
+        dilations: spatial("dilations") ?? [1, 1], padding: padding, outputSizes: isTransposed ? .input(2) : nil,
+        isCutAsGiven: true, first: first, channels: channels, hasWeights: hasWeights))
+  }
+
+  private var resize: Step? {
+    if flag("align_corners") {
+      return .unknown(why: "it stretches by a factor that depends on the image's size (align_corners)")
+    }
+    let isNearest = node.op == "ResizeNearestNeighbor", isCentered = flag("half_pixel_centers")
+    return .resize(
+      Step.Resize(
+        sizes: 1, axes: [1, 2], filter: isNearest ? .floor : node.op == "ResizeBilinear" ? .linear : .cubic,
+        place: !isCentered ? .corners : isNearest ? .centersInCorners : .centers))
   }
 
   private var constant: Known {
     guard let tensor = node.attr["value"]?.tensor, let sizes = SavedModelGraph.shape(tensor.tensorShape) else {
       return Known()
     }
+    guard sizes.count <= FlowAnalysis.mostAxes else { return Known() }
     let shape = sizes.map { $0 ?? 0 }
-    guard shape.count <= 1, (shape.first ?? 1) <= 64 else { return Known(shape: shape) }
-    let count = shape.first ?? 1
+    guard let count = FlowAnalysis.count(shape), count <= Known.mostElements else { return Known(shape: shape) }
     var numbers: [Double] = []
     if !tensor.tensorContent.isEmpty {
       numbers = tensor.tensorContent.withUnsafeBytes { raw -> [Double] in
@@ -239,6 +287,7 @@ private struct TensorFlowNode {
         numbers += Array(repeating: numbers.last ?? 0, count: count - numbers.count)
       }
     }
-    return numbers.count == count ? Known(numbers, shape: shape) : Known(shape: shape)
+    return numbers.count == count
+      ? Known(numbers, shape: shape, isWhole: Self.isWhole(tensor.dtype)) : Known(shape: shape)
   }
 }

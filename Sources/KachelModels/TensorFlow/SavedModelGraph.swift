@@ -37,19 +37,19 @@ struct SavedModelGraph {
       meta.graphDef.library.function.map { ($0.signature.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  func facts() throws(ModelError) -> GraphFacts {
+  /// - Parameter layout: of the input.
+  func facts(layout: ImageLayout = .channelsLast) throws(ModelError) -> GraphFacts {
     let survey = Survey(self)
     guard !survey.isMissing else {
       throw ModelError(
         .damaged, file: archive.file, member: archive.member,
         "the signature serving_default names an output that the graph does not have")
     }
-    let analysis = FlowAnalysis(flow())
+    let analysis = FlowAnalysis(flow(layout: layout))
     return GraphFacts(
       inputs: tensors(signature.inputs), outputs: tensors(signature.outputs), opset: nil,
       producer: "TensorFlow \(meta.metaInfoDef.tensorflowVersion)", operations: survey.operations,
-      parameterCount: survey.parameters, stride: analysis.stride, globalOperations: analysis.globalOperations,
-      missingWeights: survey.variables.isEmpty ? [] : missingFiles())
+      parameterCount: survey.parameters, analysis: analysis, missingWeights: survey.variables.isEmpty ? [] : missingFiles())
   }
 
   private func tensors(_ infos: [String: TF_TensorInfo]) -> [GraphFacts.Tensor] {
