@@ -55,7 +55,13 @@ struct Segment: AsyncParsableCommand {
   @Option(help: "The engine's threads (default: all processors).") var threads: Int?
   @Option(help: "The side of a tile in pixels, where the network takes any (default: chosen by memory).")
   var tileSize: Int?
-  @Option(help: "Pixels that a tile sees around what it decides (default: what the package declares).") var halo: Int?
+  @Option(
+    help: """
+      What a tile sees around what it decides: auto, as much as the network needs by its graph; package, the border that \
+      the package declares; or pixels.
+      """, transform: HaloChoice.read)
+  var halo = HaloChoice.automatic
+  @Flag(help: "Refuse to run where the result could depend on how the image is cut.") var requireExact = false
   @Option(
     help: """
       Where tiles lie: aligned to the network's stride, so that the result does not depend on the cut, or as zen cuts \
@@ -76,6 +82,7 @@ struct Segment: AsyncParsableCommand {
     options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
     (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
+    options.requiresExact = requireExact
     options.tiling = tiling
     options.memory = memory ?? .half
     options.minimumConfidence = minimumConfidence
@@ -177,5 +184,14 @@ extension Tiling {
       throw ValidationError("--tiling is \(allCases.map(\.rawValue).joined(separator: " or ")), not \(text)")
     }
     return tiling
+  }
+}
+
+extension HaloChoice {
+  fileprivate static func read(_ text: String) throws -> HaloChoice {
+    guard let halo = HaloChoice(text) else {
+      throw ValidationError("--halo is auto, package or a number of pixels, not \(text)")
+    }
+    return halo
   }
 }

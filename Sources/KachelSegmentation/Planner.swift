@@ -18,6 +18,7 @@ struct Planner {
     let streams: Int
     /// Channels of the network's output.
     let outputChannels: Int
+    let certificate: Certificate
     let warnings: [String]
   }
 
@@ -34,26 +35,26 @@ struct Planner {
   func decide(
     planes: [Size], mapping: InputMapping, bytesPerPixel: Int, otherBytes: Int
   ) throws -> Decision {
-    var warnings: [String] = []
-    let rules = try rules(&warnings)
+    let own = try rules(halo: ownHalo)
+    let declared = try rules(halo: declaredHalo)
     // Where the tile's size is fixed, the plan is known before the memory is.
-    guard TilePlan(planes: planes, rules: rules, tilePixels: .max >> 8) != nil else { throw noRoom(rules) }
+    guard [own, declared].contains(where: { TilePlan(planes: planes, rules: $0, tilePixels: .max >> 8) != nil }) else {
+      throw noRoom(own)
+    }
     let probe = try TileProbe.measure(
-      network, fixed: fixedShape, stride: rules.stride, channels: mapping.channels, threads: threads,
+      network, fixed: fixedShape, stride: own.stride, channels: mapping.channels, threads: threads,
       limit: options.memory, file: package.path)
     let budget = MemoryBudget(
       limit: options.memory.bytes, fixed: probe.fixedBytes + otherBytes, enginePerPixel: probe.bytesPerPixel,
       // The image's pixels, the input, the scores, and label, confidence and coverage.
       slotPerPixel: bytesPerPixel + 4 * mapping.channels + 4 * probe.outputChannels + 5)
-    var best: (plan: TilePlan, streams: Int, work: Double)?
-    for streams in 1...min(2, threads) {
-      guard let plan = TilePlan(planes: planes, rules: rules, tilePixels: budget.tilePixels(streams: streams)) else {
-        continue
-      }
-      guard budget.needed(tilePixels: plan.largestTile, streams: streams) <= options.memory.bytes else { continue }
-      let work = plan.grids.reduce(0.0) { $0 + $1.work(streams: streams) }
-      if let best, best.work <= work { continue }
-      best = (plan, streams, work)
+    var rules = own
+    var best = best(planes, own, budget)
+    if options.halo == .automatic, declared.halo.width < own.halo.width || declared.halo.height < own.halo.height,
+      best.map({ $0.plan.isMostlyHalo }) ?? true
+    {
+      rules = declared
+      best = self.best(planes, declared, budget)
     }
     guard let best else {
       let least =
@@ -64,13 +65,45 @@ struct Planner {
         .memory, file: package.path,
         "a tile needs about \(needed), more than the \(options.memory) allowed; pass --memory with more")
     }
+    let certificate = Certificate(facts, rules)
+    if options.requiresExact, certificate.promise != .exact {
+      throw SegmentationError(.option, file: package.path, "the result would not be exact: \(certificate)")
+    }
     return Decision(
-      plan: best.plan, streams: best.streams, outputChannels: probe.outputChannels, warnings: warnings)
+      plan: best.plan, streams: best.streams, outputChannels: probe.outputChannels, certificate: certificate,
+      warnings: warnings(rules, certificate))
+  }
+
+  /// The plan with the least work that fits into memory, and how many requests run at the same time.
+  private func best(_ planes: [Size], _ rules: TileRules, _ budget: MemoryBudget) -> (plan: TilePlan, streams: Int)? {
+    var best: (plan: TilePlan, streams: Int, work: Double)?
+    for streams in 1...min(2, threads) {
+      guard let plan = TilePlan(planes: planes, rules: rules, tilePixels: budget.tilePixels(streams: streams)) else {
+        continue
+      }
+      guard budget.needed(tilePixels: plan.largestTile, streams: streams) <= options.memory.bytes else { continue }
+      let work = plan.grids.reduce(0.0) { $0 + $1.work(streams: streams) }
+      if let best, best.work <= work { continue }
+      best = (plan, streams, work)
+    }
+    return best.map { ($0.plan, $0.streams) }
+  }
+
+  private func warnings(_ rules: TileRules, _ certificate: Certificate) -> [String] {
+    var warnings: [String] = []
+    if facts.stride == nil {
+      warnings.append("the network's stride is not plain from its graph; \(Self.assumedStride) is assumed")
+    }
+    if package.metadata.border == nil, options.halo == .package || (options.halo == .automatic && needed == nil) {
+      warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
+    }
+    if certificate.promise == .approximate { warnings.append("the result is \(certificate)") }
+    return warnings
   }
 
   private func noRoom(_ rules: TileRules) -> SegmentationError {
     let tile = rules.fixed.map { "\($0)" } ?? "any size"
-    let isAsked = options.tileSide != nil || options.halo != nil
+    let isAsked = options.tileSide != nil || options.halo != .automatic
     return SegmentationError(
       isAsked ? .option : .mismatch, file: package.path,
       """
@@ -85,21 +118,31 @@ struct Planner {
     return (shape[1], shape[2])
   }
 
-  private func rules(_ warnings: inout [String]) throws(SegmentationError) -> TileRules {
+  /// What the network needs by its graph; `nil` where that is not finite.
+  private var needed: Size? {
+    facts.stride == nil ? nil : facts.neededBorder.map { Size(width: $0.x, height: $0.y) }
+  }
+
+  /// The package's border.
+  private var declaredHalo: Size {
+    package.metadata.border.map { Size(width: $0.x, height: $0.y) }
+      ?? Size(width: Self.assumedHalo, height: Self.assumedHalo)
+  }
+
+  /// The halo that is asked for. ZEN takes the package's.
+  private var ownHalo: Size {
+    switch options.halo {
+    case .pixels(let pixels): Size(width: pixels, height: pixels)
+    case .automatic where options.tiling == .aligned: needed ?? declaredHalo
+    case .automatic, .package: declaredHalo
+    }
+  }
+
+  private func rules(halo: Size) throws(SegmentationError) -> TileRules {
+    var halo = halo
     let stride =
       facts.stride.map { Size(width: $0.x, height: $0.y) }
       ?? Size(width: Self.assumedStride, height: Self.assumedStride)
-    if facts.stride == nil {
-      warnings.append("the network's stride is not plain from its graph; \(Self.assumedStride) is assumed")
-    }
-    var halo = Size(width: Self.assumedHalo, height: Self.assumedHalo)
-    if let own = options.halo {
-      halo = Size(width: own, height: own)
-    } else if let border = package.metadata.border {
-      halo = Size(width: border.x, height: border.y)
-    } else {
-      warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
-    }
     if options.tiling == .zen {
       return TileRules(stride: stride, halo: halo, fixed: try zenTile(), shrinks: (false, false), tiling: .zen)
     }
@@ -149,6 +192,13 @@ struct Planner {
     return Size(
       width: own.width ?? AxisGrid.roundUp(declared.width, to: stride.width),
       height: own.height ?? AxisGrid.roundUp(declared.height, to: stride.height))
+  }
+}
+
+extension TilePlan {
+  /// Whether the halos of a tile take more than half of it along an axis that has several.
+  fileprivate var isMostlyHalo: Bool {
+    grids.contains { grid in [grid.x, grid.y].contains { $0.count > 1 && 4 * $0.halo > $0.tile } }
   }
 }
 

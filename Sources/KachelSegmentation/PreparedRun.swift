@@ -13,6 +13,7 @@ struct PreparedRun: Sendable {
   let streams: Int
   let threads: Int
   let layout: ResultLayout
+  let certificate: Certificate
   let warnings: [String]
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
@@ -37,6 +38,7 @@ struct PreparedRun: Sendable {
       name: engine.name, version: engine.version, precision: "float32", streams: decision.streams, threads: threads)
     plan = decision.plan
     streams = decision.streams
+    certificate = decision.certificate
     let (package, image, selection) = (segmentation.package, segmentation.image, segmentation.selection)
     var warnings = mapping.warnings + decision.warnings
     if package.metadata.kind == .multiClassSemanticSegmentation {
@@ -85,7 +87,8 @@ struct PreparedRun: Sendable {
     let stride = rules.stride.width == rules.stride.height ? "\(rules.stride.width)" : "\(rules.stride)"
     return """
       \(tiles) tile\(tiles == 1 ? "" : "s") of \(sizes.joined(separator: ", ")) pixels in \(planes) \
-      plane\(planes == 1 ? "" : "s")\(rules.tiling == .zen ? " as ZEN cuts them" : ""), halo \(halo), stride \(stride), \(decision.streams) at a time
+      plane\(planes == 1 ? "" : "s")\(rules.tiling == .zen ? " as ZEN cuts them" : ""), halo \(halo), stride \(stride), \(decision.streams) at a time; \
+      \(decision.certificate.promise.rawValue)
       """
   }
 
@@ -136,6 +139,7 @@ struct PreparedRun: Sendable {
         scene: description.scenes[selection.scenes[scene]].index,
         channels: mapping.sources.map { description.channels[$0.channel].name }, times: selection.times,
         depths: selection.depths, further: selection.further, region: [region.x, region.y, region.width, region.height]),
+      certificate: certificate,
       tiles: .init(
         plan: plan.identifier, tiling: plan.rules.tiling, count: work[scene].reduce(0) { $0 + $1.count },
         size: [grid.x.tile, grid.y.tile],

@@ -61,6 +61,7 @@ public struct Provenance: Codable, Sendable, Hashable {
   public var version: String
   public var model: Model
   public var image: Input
+  public var certificate: Certificate
   public var tiles: Tiles
   public var engine: EngineVersion
   public var minimumConfidence: Float?

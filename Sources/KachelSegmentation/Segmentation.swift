@@ -13,7 +13,7 @@ private import KachelPixels
 ///   .write(to: SegmentationOutputs(result: "slide.labels.ome.zarr")) { print($0) }
 /// ```
 ///
-/// Every pixel of the result is decided by a tile that sees the package's border around it. Tiles without any pixel of
+/// Every pixel of the result is decided by a tile that sees what the network needs around it, see ``HaloChoice``. Tiles without any pixel of
 /// the image are not run; their result, and that of single pixels without data, is 0.
 public struct Segmentation: Sendable {
   public let image: any ImageSource
@@ -39,7 +39,7 @@ public struct Segmentation: Sendable {
     if let side = options.tileSide, side < 1 || side > 1 << 15 {
       throw SegmentationError(.option, file: package.path, "a tile's side is 1 to \(1 << 15) pixels, not \(side)")
     }
-    if let halo = options.halo, halo < 0 || halo > 1 << 14 {
+    if case .pixels(let halo) = options.halo, halo < 0 || halo > 1 << 14 {
       throw SegmentationError(.option, file: package.path, "a halo is 0 to \(1 << 14) pixels, not \(halo)")
     }
     if options.minimumConfidence != nil, isRegression {

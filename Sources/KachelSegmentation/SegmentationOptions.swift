@@ -10,8 +10,10 @@ public struct SegmentationOptions: Sendable {
   public var tiling = Tiling.aligned
   /// The side of a tile, where the network lets the user choose.
   public var tileSide: Int?
-  /// What a tile sees around the pixels that it decides, instead of what the package declares.
-  public var halo: Int?
+  /// What a tile sees around the pixels that it decides.
+  public var halo = HaloChoice.automatic
+  /// Whether only an exact result will do.
+  public var requiresExact = false
   /// The memory that the run may take, in bytes.
   public var memory: MemoryLimit = .half
   /// The engine's threads; all processors by default.

@@ -97,7 +97,16 @@ import Testing
 
   @Test func tilesMustHaveRoom() async throws {
     try await refusesSegment(
-      Inputs.slide, Inputs.czann, ["--tile-size", "100"], 64, ["leave no room between halos of 64 x 64", "--halo"])
+      Inputs.slide, Inputs.czann, ["--tile-size", "96"], 64, ["leave no room between halos of 48 x 48", "--halo"])
+  }
+
+  @Test func halosAreNumbersOrWords() async throws {
+    try await refusesSegment(nil, nil, ["--halo", "wide"], 64, ["--halo is auto, package or a number", "wide"])
+  }
+
+  @Test func resultsThatAreNotExactAreRefusedWhereThatIsAsked() async throws {
+    try await refusesSegment(
+      Inputs.slide, Inputs.czann, ["--halo", "8", "--require-exact"], 64, ["would not be exact", "8 x 8", "48 x 48"])
   }
 
   // MARK: 65, bad input

@@ -135,7 +135,9 @@ import Testing
     let input = try NumPyArray(shared: "models/tiled/img_300x420_u8.npy")
     let image = ArrayImage(input.bytes, size: Size(width: 420, height: 300), type: .uint8)
     let package = try ModelPackage(at: SharedData.path("models/" + model))
-    let stored = try await segment(image, package) { ($0.tiling, $0.halo) = (.zen, border) }
+    let stored = try await segment(image, package) {
+      ($0.tiling, $0.halo) = (.zen, border.map { .pixels($0) } ?? .automatic)
+    }
     let expected = try NumPyArray(shared: "models/tiled/\(labels).npy").bytes.map(Float.init)
     #expect(stored.values.count == expected.count)
     #expect(zip(stored.values, expected).count { $0 != $1 } * 10_000 <= expected.count)

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+import KachelImages
+import KachelModels
+import KachelPixels
+import KachelTesting
+import Testing
+
+@testable import KachelSegmentation
+
+@Suite struct CertificateTests {
+  let region = Region(x: 0, y: 0, width: 900, height: 500)
+
+  func provenance(
+    _ package: ModelPackage, _ change: (inout SegmentationOptions) -> Void = { _ in }
+  ) async throws -> Provenance {
+    let folder = try ScratchFolder()
+    var options = SegmentationOptions()
+    options.planes.region = region
+    change(&options)
+    return try await Segmentation(of: Example.image(), with: package, options: options)
+      .write(to: SegmentationOutputs(result: folder.file("a"))).provenance
+  }
+
+  /// The package declares 64; the network needs 48 where cores begin and end on its stride.
+  @Test func theHaloIsTheNetworks() async throws {
+    let package = try Example.package("nuclei.czann")
+    let automatic = try await provenance(package) { $0.tileSide = 256 }
+    #expect(automatic.tiles.halo == [48, 48] && automatic.certificate == Certificate(promise: .exact))
+    let declared = try await provenance(package) { ($0.tileSide, $0.halo) = (256, .package) }
+    #expect(declared.tiles.halo == [64, 64] && declared.certificate == Certificate(promise: .exact))
+  }
+
+  @Test func lessThanTheNetworkNeedsIsApproximate() async throws {
+    let package = try Example.package("nuclei.czann")
+    let result = try await provenance(package) { ($0.tileSide, $0.halo) = (256, .pixels(40)) }
+    #expect(result.certificate.promise == .approximate && result.warnings.contains { $0.contains("48 x 48") })
+  }
+
+  /// Halos that would take more than half of a tile give way to the package's border, and that is said.
+  @Test func halosThatTakeMostOfATileGiveWay() async throws {
+    var package = try Example.package("nuclei.czann")
+    package.metadata.border = AxisPair(y: 8, x: 8)
+    let result = try await provenance(package) { $0.tileSide = 128 }
+    #expect(result.tiles.halo == [8, 8] && result.certificate.promise == .approximate)
+    let larger = try await provenance(package) { $0.tileSide = 256 }
+    #expect(larger.tiles.halo == [48, 48] && larger.certificate.promise == .exact)
+  }
+
+  @Test func statisticsOfTilesAreNotExact() async throws {
+    let package = try ModelPackage(at: SharedData.path("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel"))
+    let result = try await provenance(package)
+    #expect(result.certificate.promise == .canonical && result.certificate.reason?.contains("Mean") == true)
+    await #expect(throws: SegmentationError.self) { _ = try await provenance(package) { $0.requiresExact = true } }
+  }
+}
