@@ -16,21 +16,17 @@ struct Inspect: AsyncParsableCommand {
 
   @Argument(
     help: """
-      An image (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, whole slide) or a model package (.czmodel, .czseg, .czann).
+      An image (CZI, TIFF, OME-TIFF, OME-Zarr, PNG, JPEG, whole slide) or a model (.czmodel, .czseg, .czann, .onnx, the \
+      folder of a SavedModel).
       """)
   var file: String
   @Flag(help: "Print JSON.") var json = false
   @OptionGroup(title: "Thumbnail") var thumbnail: ThumbnailOptions
 
   func run() async throws {
-    // Packages are zip archives; no image that is read is one, and an OME-Zarr is a folder.
-    var isFolder: ObjCBool = false
-    let isPackage =
-      try FileManager.default.fileExists(atPath: file, isDirectory: &isFolder) && !isFolder.boolValue
-      && ByteSource(path: file).starts(with: [0x50, 0x4B])
-    if isPackage {
+    if ModelPackage.isModel(at: file) {
       guard thumbnail.path == nil else {
-        throw SegmentationError(.option, file: file, "is a model package; --thumbnail draws images")
+        throw SegmentationError(.option, file: file, "is a model; --thumbnail draws images")
       }
       let report = try ModelReport(ModelPackage(at: file))
       if json { try Console.print(json: report) } else { print(report.text) }
@@ -57,11 +53,5 @@ struct FactSheet {
       let indent = "\n" + String(repeating: " ", count: width + 2)
       return fact.name.padding(toLength: width + 2, withPad: " ", startingAt: 0) + lines.joined(separator: indent)
     }.joined(separator: "\n")
-  }
-}
-
-extension ByteSource {
-  fileprivate func starts(with signature: [UInt8]) throws(BytesError) -> Bool {
-    try read(at: 0, count: min(signature.count, count)) == signature
   }
 }

@@ -9,7 +9,7 @@ struct KachelCommand: AsyncParsableCommand {
     commandName: "kachel",
     abstract: "Trained segmentation networks on microscope images of any size.",
     version: kachelVersion,
-    subcommands: [Segment.self, Convert.self, Inspect.self, Compare.self])
+    subcommands: [Segment.self, Convert.self, Inspect.self, Compare.self, Package.self, Unpack.self])
 
   static func main() async {
     do {
@@ -64,7 +64,12 @@ enum ExitStatus: Int32 {
       case .cannotWrite: self = .cannotWrite
       case .notAnImage, .unsupported, .damaged, .outOfRange: self = .badInput
       }
-    case let error as ModelError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
+    case let error as ModelError:
+      switch error.kind {
+      case .cannotWrite: self = .cannotWrite
+      case .option: self = .usage
+      case .cannotRead, .notAPackage, .damaged, .unsupported, .mismatch: self = .badInput
+      }
     case let error as BytesError: self = error.kind == .cannotWrite ? .cannotWrite : .badInput
     case let error as EngineError:
       switch error.kind {

@@ -67,7 +67,9 @@ struct ModelReport: Encodable {
     channelCount = metadata.channelCount
     colorHandling = metadata.colorHandling?.rawValue
     border = metadata.border.map { [$0.x, $0.y] }
-    input = metadata.scalesInputByBitDepth ? "values divided by the largest of their type" : "raw values"
+    input =
+      !package.format.isPackage
+      ? "not said" : metadata.scalesInputByBitDepth ? "values divided by the largest of their type" : "raw values"
     postprocessing = metadata.postprocessing
     license = metadata.licenseName
     if case .classical(let description) = package.graph {
@@ -93,7 +95,7 @@ struct ModelReport: Encodable {
     sheet.add("format", format)
     sheet.add("name", name)
     sheet.add("description", description)
-    sheet.add("id", id)
+    sheet.add("id", id.isEmpty ? nil : id)
     sheet.add("kind", kind)
     let list = classes.prefix(50).map { "\($0.label) \"\($0.name)\" #\($0.color)" }
     sheet.add("classes", classes.isEmpty ? nil : list.joined(separator: "\n"))
@@ -120,7 +122,7 @@ struct ModelReport: Encodable {
     }
     sheet.add("content", content)
     sheet.add("can be run", refusal.map { "no: \($0)" } ?? "yes")
-    sheet.add("SHA-256", sha256)
+    sheet.add("SHA-256", sha256.isEmpty ? nil : sha256)
     return sheet.text
   }
 }

@@ -9,6 +9,19 @@ public enum ClassColors {
   /// The colours of the first `count` classes.
   public static func colors(count: Int) -> [RGB] { (0..<max(0, count)).map(color(at:)) }
 
+  /// The first `count` of them without those that were there before.
+  public static func distinctColors(count: Int) -> [RGB] {
+    var (colors, seen, index) = ([RGB](), Set<RGB>(), 0)
+    // Beyond some hundred, hues differ by less than a channel can tell.
+    while colors.count < count, index < 64 * (count + 1) {
+      let color = color(at: index)
+      if seen.insert(color).inserted { colors.append(color) }
+      index += 1
+    }
+    while colors.count < count { colors.append(color(at: colors.count)) }
+    return colors
+  }
+
   /// The colour of the class at `index`, counted from 0.
   public static func color(at index: Int) -> RGB {
     // The generator starts with red, then goes by a step that leaves out 1: 0, 2, 3, 4 ...

@@ -64,8 +64,24 @@ extension ModelMetadata {
       scalesInputByBitDepth: false, licenseFile: licenseFile)
   }
 
+  /// Names the classes anew. As many as there were keep their label values and colours; otherwise they are numbered and
+  /// coloured anew.
+  public mutating func nameClasses(_ names: [String]) {
+    if names.count == classes.count {
+      for (index, name) in names.enumerated() { classes[index].name = name }
+    } else {
+      classes = Self.classes(named: names)
+    }
+  }
+
+  /// Says what the network is fed, in the order of its channels.
+  public mutating func setPixelTypes(_ types: [ModelPixelType]) {
+    channels = types.map { ModelChannel(pixelTypes: [$0]) }
+    channelCount = channels.reduce(0) { $0 + $1.samples }
+  }
+
   /// A random UUID, in lower case as packages have them.
-  static func freshID() -> String { UUID().uuidString.lowercased() }
+  public static func freshID() -> String { UUID().uuidString.lowercased() }
 
   /// Classes with the label values 1, 2 ... in the colours of the czmodel tools.
   static func classes(named names: [String]) -> [SegmentationClass] {

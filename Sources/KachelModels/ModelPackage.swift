@@ -193,9 +193,24 @@ public struct ModelPackage: Sendable {
   }
 }
 
+extension ModelPackage {
+  /// Says what the network is fed now, where nothing but its graph is known, or the package is wrong about it: raw pixel
+  /// values, or those divided by the largest of their type. ``converted(to:)`` goes by it.
+  public mutating func networkTakes(scaledValues isScaled: Bool) {
+    if format.isOfZEN || (format.isPackage && metadata.scalesInputByBitDepth == isScaled) {
+      metadata.scalesInputByBitDepth = isScaled
+    } else {
+      (format, original) = (isScaled ? .czann(version: "1.0.0") : .czmodel(version: "3.0.0"), nil)
+      metadata.scalesInputByBitDepth = isScaled
+    }
+  }
+}
+
 extension ModelPackage.AttachedFile {
   /// A file from the disk under its own name.
-  init(reading path: String) throws(ModelError) {
+  ///
+  /// - Throws: ``ModelError``: there is no such file, or it is too large for a licence.
+  public init(reading path: String) throws(ModelError) {
     do throws(BytesError) {
       let source = try ByteSource(path: path)
       guard source.count <= PackageLimits.license else {

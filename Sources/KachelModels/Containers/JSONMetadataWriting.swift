@@ -41,7 +41,7 @@ extension JSONMetadata {
     return Array(json.text.utf8)
   }
 
-  private static let known: Set = [
+  static let known: Set = [
     "FormatVersion", "Id", "Type", "InputShape", "OutputShape", "MinOverlap", "Classes", "ModelName", "Scaling",
     "ModelDescription",
   ]

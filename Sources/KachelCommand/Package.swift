@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+import ArgumentParser
+import Foundation
+import Kachel
+
+struct Package: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Make a model package of a network.",
+    discussion: """
+      The output's extension says the format: .czmodel and .czseg (XML, ZEN 3.2 and later; the network is fed raw pixel \
+      values) or .czann (JSON, ZEN 3.5 and later; values from 0 to 1). Whether network and options fit each other is \
+      checked before anything is written.
+
+        kachel package model/ --name Nuclei --classes Background,Nucleus --pixel-type Gray16 \\
+          --color-handling ConvertToMonochrome --border 8 --license LICENSE.txt -o nuclei.czmodel
+        kachel package net.onnx --classes Background,Nucleus --border 32 -o nuclei.czann
+        kachel package --spec model_spec.json -o nuclei.czmodel
+        kachel package old.czmodel --name "Nuclei 2" -o new.czmodel
+      """)
+
+  /// What a network takes.
+  enum Input: String, CaseIterable, ExpressibleByArgument { case raw, scaled }
+
+  @Argument(help: "An ONNX file, the folder of a SavedModel, or a package whose metadata are changed.") var model:
+    String?
+  @Option(help: "A JSON file that names the model and says the rest, as ZEN imports it. Options change what it says.")
+  var spec: String?
+  @Option(name: .shortAndLong, help: "The package to write: .czmodel, .czseg or .czann.") var output: String
+  @Flag(help: "Replace a package that exists.") var overwrite = false
+
+  @Option(help: "The model's name (default: its file's).") var name: String?
+  @Option(help: "The names of the classes in the order of the network's output channels, as Background,Nucleus.")
+  var classes: String?
+  @OptionGroup var options: ModelOptions
+  @Option(
+    help: """
+      What the network takes: raw pixel values, or scaled ones from 0 to 1 (default: what the format feeds). Where the \
+      format feeds the other, the input is multiplied inside.
+      """)
+  var input: Input?
+  @Option(help: "What the output means, in a .czann: \(ModelKind.allCases.map(\.rawValue).joined(separator: ", ")).")
+  var kind: ModelKind?
+  @Option(help: "A class's colour, as Nucleus=#00C8FF; once for each.", transform: readColor) var color: [ClassColor] =
+    []
+  @Flag(help: "No two classes of one colour; the czmodel tools give the fourth class the red of the first.")
+  var distinctColors = false
+  @Option(help: "What the model is for. Stored in .czann, and in .czseg of version 3.2.0.") var description: String?
+  @Option(help: "The size of the pixels that the model was made for in micrometres, as 0.13; stored in .czann.")
+  var pixelSize: Double?
+  @Option(help: "A licence to pack.") var license: String?
+  @Option(help: "The package's UUID (default: a fresh one).") var id: String?
+
+  func validate() throws {
+    guard (model == nil) != (spec == nil) else {
+      throw ValidationError("name either a model or --spec with a JSON file")
+    }
+    if let pixelSize, !(pixelSize > 0 && pixelSize <= 1e6) {
+      throw ValidationError("a pixel has 0 to 1000000 micrometres, not \(pixelSize)")
+    }
+  }
+
+  func run() throws {
+    var package = try read()
+    try describe(&package)
+    try package.write(to: output, as: options.format(package, for: output), overwrite: overwrite)
+    print(output)
+  }
+
+  private func read() throws -> ModelPackage {
+    if let spec {
+      let specification = try ModelSpecification(at: spec)
+      for place in specification.places { Console.note("kachel: \(place)") }
+      for warning in specification.warnings { Console.warning(warning) }
+      return try ModelPackage(specification)
+    }
+    var package = try ModelPackage(at: model ?? "")
+    package.metadata.id = ModelMetadata.freshID()
+    // Those of a network alone are numbers.
+    if !package.format.isPackage { package.metadata.classes = [] }
+    return package
+  }
+
+  private func describe(_ package: inout ModelPackage) throws {
+    options.apply(to: &package.metadata)
+    if let name { package.metadata.name = name }
+    if let kind { package.metadata.kind = kind }
+    if let classes {
+      package.metadata.nameClasses(
+        classes.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) })
+    } else if package.metadata.classes.isEmpty, package.metadata.kind.isSemanticSegmentation {
+      throw ModelError(
+        .option, file: package.path,
+        "nothing names the classes; pass --classes, as Background,Nucleus, in the order of "
+          + "the network's output channels")
+    }
+    if distinctColors {
+      let colors = ClassColors.distinctColors(count: package.metadata.classes.count)
+      for (index, color) in colors.enumerated() { package.metadata.classes[index].color = color }
+    }
+    for color in color {
+      guard let index = package.metadata.classes.firstIndex(where: { $0.name == color.name }) else {
+        let names = package.metadata.classes.map(\.name).joined(separator: ", ")
+        throw ModelError(.option, file: package.path, "has no class \(color.name) to colour; it has \(names)")
+      }
+      package.metadata.classes[index].color = color.color
+    }
+    if let description { package.metadata.description = description }
+    if let pixelSize { package.metadata.pixelSize = ModelPixelSize(x: pixelSize, y: pixelSize) }
+    if let license { package.license = try ModelPackage.AttachedFile(reading: license) }
+    if let id { package.metadata.id = id }
+    if let input { package.networkTakes(scaledValues: input == .scaled) }
+  }
+}
+
+extension ModelKind: ExpressibleByArgument {}
+
+struct ClassColor {
+  var name: String
+  var color: RGB
+}
+
+private func readColor(_ text: String) throws -> ClassColor {
+  guard let match = text.firstMatch(of: /^(.+)=#?([0-9A-Fa-f]{6})$/), let value = UInt32(match.2, radix: 16) else {
+    throw ValidationError("\(text) is not such as Nucleus=#00C8FF")
+  }
+  let color = RGB(
+    red: UInt8(value >> 16), green: UInt8(value >> 8 & 0xFF), blue: UInt8(value & 0xFF))
+  return ClassColor(name: String(match.1), color: color)
+}
