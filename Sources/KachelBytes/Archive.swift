@@ -21,6 +21,7 @@ public final class Archive {
     public let size: Int
     public let isEncrypted: Bool
     fileprivate let index: UInt64
+    fileprivate let isCompressed: Bool
 
     /// The last part of the path.
     public var baseName: String { name.split(separator: "/").last.map(String.init) ?? name }
@@ -61,22 +62,45 @@ public final class Archive {
   public convenience init(
     bytes: UnsafeRawBufferPointer, file: String, limits: Limits = Limits()
   ) throws(BytesError) {
-    guard bytes.count >= 4 else { throw Self.notAnArchive(file, start: Array(bytes)) }
     let storage = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 16)
     storage.copyMemory(from: bytes)
+    let handle: OpaquePointer
+    do throws(BytesError) { handle = try Self.open(UnsafeRawBufferPointer(storage), file: file) } catch {
+      storage.deallocate()
+      throw error
+    }
+    try self.init(handle: handle, storage: storage, file: file, size: bytes.count, limits: limits)
+  }
+
+  /// Opens an archive in memory without a copy of it. The archive is not used after `body`.
+  package static func reading<Answer>(
+    _ bytes: [UInt8], file: String, limits: Limits = Limits(), _ body: (Archive) throws(BytesError) -> Answer
+  ) throws(BytesError) -> Answer {
+    let answer: Result<Answer, BytesError> = bytes.withUnsafeBytes { raw in
+      do throws(BytesError) {
+        let handle = try open(raw, file: file)
+        return .success(
+          try body(Archive(handle: handle, storage: nil, file: file, size: raw.count, limits: limits)))
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try answer.get()
+  }
+
+  private static func open(_ bytes: UnsafeRawBufferPointer, file: String) throws(BytesError) -> OpaquePointer {
+    guard bytes.count >= 4 else { throw notAnArchive(file, start: Array(bytes)) }
     var failure = zip_error_t()
     zip_error_init(&failure)
     defer { zip_error_fini(&failure) }
-    guard let source = zip_source_buffer_create(storage.baseAddress, UInt64(storage.count), 0, &failure) else {
-      storage.deallocate()
+    guard let source = zip_source_buffer_create(bytes.baseAddress, UInt64(bytes.count), 0, &failure) else {
       throw BytesError(.cannotRead, file: file, "there is not enough memory to open it")
     }
     guard let handle = zip_open_from_source(source, ZIP_RDONLY, &failure) else {
       zip_source_free(source)
-      defer { storage.deallocate() }
-      throw Self.openingFailed(file, zip_error_code_zip(&failure), start: Array(bytes.prefix(4)))
+      throw openingFailed(file, zip_error_code_zip(&failure), start: Array(bytes.prefix(4)))
     }
-    try self.init(handle: handle, storage: storage, file: file, size: bytes.count, limits: limits)
+    return handle
   }
 
   private init(
@@ -112,23 +136,22 @@ public final class Archive {
     }
     let stream = try open(member)
     defer { zip_fclose(stream) }
-    var failure: BytesError?
-    let bytes = [UInt8](unsafeUninitializedCapacity: member.size) { buffer, initialized in
-      do throws(BytesError) {
-        let whole = UnsafeMutableRawBufferPointer(buffer)
-        while initialized < member.size {
-          let rest = UnsafeMutableRawBufferPointer(rebasing: whole[initialized..<member.size])
-          let got = try fill(rest, from: stream, of: member)
-          guard got > 0 else { throw wrongSize(member) }
-          initialized += got
-        }
-        try finish(stream, of: member)
-      } catch {
-        failure = error
-      }
-    }
-    if let failure { throw failure }
+    let bytes = try take(member.size, from: stream, of: member)
+    try finish(stream, of: member)
     return bytes
+  }
+
+  /// A part of a member's content, without a check of its CRC-32; `nil` where the member is compressed, so that a part
+  /// alone cannot be read.
+  package func read(_ member: Member, at offset: Int, count: Int) throws(BytesError) -> [UInt8]? {
+    guard offset >= 0, count >= 0, offset <= member.size, count <= member.size - offset else {
+      throw BytesError(.truncated, file: file, "\(member.name) has \(member.size) bytes; more are wanted")
+    }
+    guard !member.isCompressed else { return nil }
+    let stream = try open(member)
+    defer { zip_fclose(stream) }
+    guard zip_fseek(stream, zip_int64_t(offset), SEEK_SET) == 0 else { throw failure(of: stream, member) }
+    return try take(count, from: stream, of: member)
   }
 
   /// Writes members as files below an existing folder, and makes the folders in between.
@@ -196,6 +219,26 @@ public final class Archive {
     return stream
   }
 
+  /// The next `count` bytes.
+  private func take(_ count: Int, from stream: OpaquePointer, of member: Member) throws(BytesError) -> [UInt8] {
+    var failure: BytesError?
+    let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
+      do throws(BytesError) {
+        let whole = UnsafeMutableRawBufferPointer(buffer)
+        while initialized < count {
+          let rest = UnsafeMutableRawBufferPointer(rebasing: whole[initialized..<count])
+          let got = try fill(rest, from: stream, of: member)
+          guard got > 0 else { throw wrongSize(member) }
+          initialized += got
+        }
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    return bytes
+  }
+
   private func fill(
     _ buffer: UnsafeMutableRawBufferPointer, from stream: OpaquePointer, of member: Member
   ) throws(BytesError) -> Int {
@@ -236,7 +279,8 @@ public final class Archive {
     for index in 0..<UInt64(max(0, count)) {
       var entry = zip_stat_t()
       zip_stat_init(&entry)
-      let needed = UInt64(ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_ENCRYPTION_METHOD)
+      let needed = UInt64(
+        ZIP_STAT_NAME | ZIP_STAT_SIZE | ZIP_STAT_COMP_SIZE | ZIP_STAT_COMP_METHOD | ZIP_STAT_ENCRYPTION_METHOD)
       guard zip_stat_index(handle, index, 0, &entry) == 0, entry.valid & needed == needed,
         let size = Int(exactly: entry.size), let packedSize = Int(exactly: entry.comp_size)
       else { throw BytesError(.damaged, file: file, "the archive's list of members is damaged at number \(index)") }
@@ -255,7 +299,9 @@ public final class Archive {
       (total, packed) = (sum.partialValue, packedSum.partialValue)
       if !isFolder {
         members.append(
-          Member(name: name, size: size, isEncrypted: Int32(entry.encryption_method) != ZIP_EM_NONE, index: index))
+          Member(
+            name: name, size: size, isEncrypted: Int32(entry.encryption_method) != ZIP_EM_NONE, index: index,
+            isCompressed: Int32(entry.comp_method) != ZIP_CM_STORE))
       }
     }
     // Members that share their bytes, and runs of one byte, are how small archives become huge.

@@ -26,8 +26,8 @@ public struct SavedModelFiles: Sendable {
 
   init(zip bytes: [UInt8], file: String, member: String) throws(ModelError) {
     (self.file, self.member) = (file, member)
-    let archive = try Self.open(bytes, file: file, member: member)
-    let graphs = archive.members.filter { $0.baseName == Self.graphName }
+    let members = try Self.reading(bytes, file: file, member: member) { archive in archive.members }
+    let graphs = members.filter { $0.baseName == Self.graphName }
     guard graphs.count == 1 else {
       throw ModelError(
         .damaged, file: file, member: member,
@@ -38,7 +38,7 @@ public struct SavedModelFiles: Sendable {
     let root = String(graphs[0].name.dropLast(Self.graphName.count))
     source = .zip(bytes, root: root)
     files = Dictionary(
-      uniqueKeysWithValues: archive.members.filter { $0.name.hasPrefix(root) }.map {
+      uniqueKeysWithValues: members.filter { $0.name.hasPrefix(root) }.map {
         (String($0.name.dropFirst(root.count)), $0.size)
       })
   }
@@ -98,22 +98,46 @@ public struct SavedModelFiles: Sendable {
     if let bytes = replacements[name] { return bytes }
     switch source {
     case .zip(let bytes, let root):
-      let archive = try Self.open(bytes, file: file, member: member)
-      guard let found = archive[root + name] else { throw damaged("the SavedModel has no file \(name)") }
-      do throws(BytesError) { return try archive.read(found, limit: limit) } catch {
-        throw ModelError(error, file: file, member: member)
+      return try Self.reading(bytes, file: file, member: member) { archive throws(BytesError) in
+        guard let found = archive[root + name] else { throw BytesError(.damaged, file: file, "has no file \(name)") }
+        return try archive.read(found, limit: limit)
       }
     case .folder(let folder):
-      do throws(BytesError) {
-        let bytes = try ByteSource(path: folder + "/" + name)
-        guard bytes.count == size else {
-          throw BytesError(.truncated, file: folder, "\(name) changes while it is read")
-        }
-        return try bytes.read(at: 0, count: size)
-      } catch {
+      do throws(BytesError) { return try open(name, in: folder).read(at: 0, count: size) } catch {
         throw ModelError(error, file: folder, member: name)
       }
     }
+  }
+
+  /// A part of a file's content, of which no more than that is in memory, unless the file is compressed.
+  ///
+  /// - Throws: ``ModelError``: there is no such file, it does not have these bytes, or it cannot be read.
+  func read(_ name: String, at offset: Int, count: Int) throws(ModelError) -> [UInt8] {
+    guard let size = files[name] else { throw damaged("the SavedModel has no file \(name): copy it again") }
+    guard offset >= 0, count >= 0, offset <= size, count <= size - offset else {
+      throw damaged("\(name) is cut off: it has \(size) bytes, and more are wanted; copy it again")
+    }
+    if let bytes = replacements[name] { return Array(bytes[offset..<offset + count]) }
+    switch source {
+    case .zip(let bytes, let root):
+      return try Self.reading(bytes, file: file, member: member) { archive throws(BytesError) in
+        guard let found = archive[root + name] else { throw BytesError(.damaged, file: file, "has no file \(name)") }
+        if let part = try archive.read(found, at: offset, count: count) { return part }
+        return Array(try archive.read(found, limit: size)[offset..<offset + count])
+      }
+    case .folder(let folder):
+      do throws(BytesError) { return try open(name, in: folder).read(at: offset, count: count) } catch {
+        throw ModelError(error, file: folder, member: name)
+      }
+    }
+  }
+
+  private func open(_ name: String, in folder: String) throws(BytesError) -> ByteSource {
+    let bytes = try ByteSource(path: folder + "/" + name)
+    guard bytes.count == files[name] else {
+      throw BytesError(.truncated, file: folder, "\(name) changes while it is read")
+    }
+    return bytes
   }
 
   /// The content of `saved_model.pb`.
@@ -125,15 +149,12 @@ public struct SavedModelFiles: Sendable {
   public func extract(to folder: String) throws(ModelError) {
     switch source {
     case .zip(let bytes, let root):
-      let archive = try Self.open(bytes, file: file, member: member)
-      do throws(BytesError) {
+      try Self.reading(bytes, file: file, member: member) { archive throws(BytesError) in
         try archive.extract(to: folder) { found in
           guard found.name.hasPrefix(root) else { return nil }
           let name = String(found.name.dropFirst(root.count))
           return replacements[name] == nil ? name : nil
         }
-      } catch {
-        throw ModelError(error, file: error.kind == .cannotWrite ? error.file : file, member: member)
       }
       for (name, bytes) in replacements { try write(name, bytes, below: folder) }
     case .folder:
@@ -153,17 +174,13 @@ public struct SavedModelFiles: Sendable {
 
   private func damaged(_ reason: String) -> ModelError { ModelError(.damaged, file: file, member: member, reason) }
 
-  private static func open(_ bytes: [UInt8], file: String, member: String?) throws(ModelError) -> Archive {
-    let archive: Result<Archive, BytesError> = bytes.withUnsafeBytes { raw in
-      do throws(BytesError) {
-        return .success(try Archive(bytes: raw, file: file))
-      } catch {
-        return .failure(error)
-      }
-    }
-    switch archive {
-    case .success(let archive): return archive
-    case .failure(let error):
+  /// Reads the zip in memory as it lies there.
+  private static func reading<Answer>(
+    _ bytes: [UInt8], file: String, member: String?, _ body: (Archive) throws(BytesError) -> Answer
+  ) throws(ModelError) -> Answer {
+    do throws(BytesError) { return try Archive.reading(bytes, file: file, body) } catch {
+      // What cannot be written is another file than this one.
+      if error.kind == .cannotWrite { throw ModelError(error, file: error.file, member: member) }
       let kind = ModelError(error, file: file).kind
       throw ModelError(kind, file: file, member: member, "the zipped model: \(error.reason)")
     }
