@@ -35,7 +35,7 @@ struct Convert: AsyncParsableCommand {
   @OptionGroup var planes: PlaneOptions
   @Option(help: "A channel by name or index; once for each that is copied (default: all).") var channel: [String] = []
 
-  @Option(help: "Memory to use at most, as 2G or 800M (default: half of the machine's).", transform: MemoryLimit.read)
+  @Option(help: "Memory to use at most, as 2G or 800M (default: half of what is free).", transform: MemoryLimit.read)
   var memory: MemoryLimit?
   @OptionGroup(title: "Models") var model: ModelOptions
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
@@ -63,7 +63,7 @@ struct Convert: AsyncParsableCommand {
     options.channels = channel.isEmpty ? nil : channel
     options.isLabels = labels
     options.omeZarr = storage.omeZarr
-    options.memory = memory ?? .half
+    options.memory = memory ?? .halfOfFree
     let source = try Image(at: input, cacheBytes: min(512 << 20, options.memory.bytes / 4))
     let conversion = try ImageConversion(of: source, options: options)
     let line = quiet ? nil : ProgressLine()

@@ -22,7 +22,7 @@ struct Prove: AsyncParsableCommand {
   @Option(help: "Draw the way that differs most, where one does; pixels of another class are white.") var picture:
     String?
   @Flag(help: "Replace a picture that exists.") var overwrite = false
-  @Option(help: "Memory to use at most, as 2G or 800M (default: half of the machine's).", transform: MemoryLimit.read)
+  @Option(help: "Memory to use at most, as 2G or 800M (default: half of what is free).", transform: MemoryLimit.read)
   var memory: MemoryLimit?
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print JSON.") var json = false
@@ -31,7 +31,7 @@ struct Prove: AsyncParsableCommand {
     var options = SegmentationOptions()
     options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
-    options.memory = memory ?? .half
+    options.memory = memory ?? .halfOfFree
     let package = try ModelPackage(at: model)
     let source = try Image(at: image, cacheBytes: options.imageCacheBytes)
     let proof = try await Interruption.stopping { [options, picture, overwrite, quiet] in

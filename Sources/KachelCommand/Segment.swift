@@ -50,7 +50,7 @@ struct Segment: AsyncParsableCommand {
   @OptionGroup var planes: PlaneOptions
   @Option(help: "A channel by name or index; once for each channel that the model takes.") var channel: [String] = []
 
-  @Option(help: "Memory to use at most, as 2G or 800M (default: half of the machine's).", transform: MemoryLimit.read)
+  @Option(help: "Memory to use at most, as 2G or 800M (default: half of what is free).", transform: MemoryLimit.read)
   var memory: MemoryLimit?
   @Option(help: "The engine's threads (default: all processors).") var threads: Int?
   @Option(help: "The side of a tile in pixels, where the network takes any (default: chosen by memory).")
@@ -84,7 +84,7 @@ struct Segment: AsyncParsableCommand {
     (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
     options.requiresExact = requireExact
     options.tiling = tiling
-    options.memory = memory ?? .half
+    options.memory = memory ?? .halfOfFree
     options.minimumConfidence = minimumConfidence
 
     // Read first: a wrong file should be told before anything else happens.

@@ -165,7 +165,7 @@ public struct ImageConversionOptions: Sendable {
   /// How an OME-Zarr is stored.
   public var omeZarr = OMEZarrOptions()
   /// The memory that the conversion may take, in bytes.
-  public var memory: MemoryLimit = .half
+  public var memory: MemoryLimit = .halfOfFree
 
   public init() {}
 }

@@ -15,7 +15,7 @@ public struct SegmentationOptions: Sendable {
   /// Whether only an exact result will do.
   public var requiresExact = false
   /// The memory that the run may take, in bytes.
-  public var memory: MemoryLimit = .half
+  public var memory: MemoryLimit = .halfOfFree
   /// The engine's threads; all processors by default.
   public var threads: Int?
   /// Pixels whose winning class has a lower probability get the label 0.
@@ -36,8 +36,8 @@ public struct MemoryLimit: Sendable, Hashable, CustomStringConvertible {
   public static func megabytes(_ count: Int) -> MemoryLimit { MemoryLimit(bytes: count << 20) }
   public static func gigabytes(_ count: Int) -> MemoryLimit { MemoryLimit(bytes: count << 30) }
 
-  /// Half of the machine's memory.
-  public static var half: MemoryLimit { MemoryLimit(bytes: Int(ProcessInfo.processInfo.physicalMemory / 2)) }
+  /// Half of what the machine has free now.
+  public static var halfOfFree: MemoryLimit { MemoryLimit(bytes: MachineMemory.free / 2) }
 
   /// Reads `2G`, `512M` or `1.5G` (binary multiples; a `B` or `iB` may follow).
   public init?(_ text: String) {
