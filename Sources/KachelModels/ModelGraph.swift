@@ -64,6 +64,15 @@ public enum ModelGraph: Sendable {
     case .classical: "classical"
     }
   }
+
+  /// The size of the graph and its weights in bytes; `nil` where there is none.
+  public var byteCount: Int? {
+    switch self {
+    case .onnx(let bytes): bytes.count
+    case .savedModel(let files): files.files.values.reduce(0, +)
+    case .classical: nil
+    }
+  }
 }
 
 extension [UInt8] {

@@ -121,17 +121,17 @@ struct NetworkFixture {
         $0.attribute =
           ints.map { key, value in
             .with {
-              $0.name = key; $0.ints = value
+              $0.name = key; $0.type = 7; $0.ints = value
             }
           }
           + int.map { key, value in
             .with {
-              $0.name = key; $0.i = value
+              $0.name = key; $0.type = 2; $0.i = value
             }
           }
           + text.map { key, value in
             .with {
-              $0.name = key; $0.s = Data(value.utf8)
+              $0.name = key; $0.type = 3; $0.s = Data(value.utf8)
             }
           }
       })

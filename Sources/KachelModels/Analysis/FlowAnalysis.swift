@@ -217,8 +217,9 @@ struct FlowAnalysis {
 
   /// Whether some more work may be done to find out what is seen.
   mutating func afford(_ steps: Int) -> Bool {
-    work -= min(work, steps)
-    return work > 0
+    guard steps <= work else { return false }
+    work -= steps
+    return true
   }
 
   /// The numbers that a step takes, where they are known and whole.
@@ -289,10 +290,11 @@ struct FlowAnalysis {
     guard let first = obstacles.first else { return nil }
     let operation = flow.nodes[first.node].operation
     let more = obstacles.count { $0.isGlobal == first.isGlobal && flow.nodes[$0.node].operation == operation } - 1
-    let others = more > 0 ? ", and \(more) more" : ""
-    if first.isGlobal { return "\(text(first.node))\(others) sees the whole tile" }
+    if first.isGlobal {
+      return "\(text(first.node)) sees the whole tile\(more > 0 ? ", and so do \(more) more" : "")"
+    }
     let why = if case .unknown(let why?) = flow.nodes[first.node].step { ": \(why)" } else { "" }
-    return "the image is not followed through \(text(first.node))\(others)\(why)"
+    return "the image is not followed through \(text(first.node))\(more > 0 ? " and \(more) more" : "")\(why)"
   }
 
   private func text(_ node: Int) -> String { "\(flow.nodes[node].operation) (\(flow.nodes[node].place.name))" }

@@ -31,7 +31,9 @@ extension FlowAnalysis {
         guard let added = integers(axes, values) else { return nil }
         let count = shape.count + added.count
         let places = Set(added.map { $0 < 0 ? $0 + count : $0 })
-        guard count <= Self.mostAxes, places.count == added.count, places.allSatisfy({ $0 >= 0 && $0 < count }) else { return nil }
+        guard count <= Self.mostAxes, places.count == added.count, places.allSatisfy({ $0 >= 0 && $0 < count }) else {
+          return nil
+        }
         var rest = shape[...]
         return (0..<count).map { places.contains($0) ? 1 : rest.removeFirst() }
       }
@@ -68,7 +70,8 @@ extension FlowAnalysis {
       guard let shape = integers(.input(0), values), let count = Self.count(shape), count <= Known.mostElements else {
         return Known(shape: integers(.input(0), values).flatMap { Self.count($0) == nil ? nil : $0 })
       }
-      let value = number.map { Extent(constant: $0) } ?? (inputs.count > 1 ? inputs[1]?.elements?.first : nil).flatMap { $0 }
+      let value =
+        number.map { Extent(constant: $0) } ?? (inputs.count > 1 ? inputs[1]?.elements?.first : nil).flatMap { $0 }
       return Known(shape: shape, elements: Array(repeating: value, count: count), isWhole: first.isWhole)
     case .shape(let start, let end):
       guard let shape = first.shape else { return Known() }

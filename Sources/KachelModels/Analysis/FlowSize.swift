@@ -21,6 +21,8 @@ extension FlowAnalysis {
         axes[place].extent = target
       }
       guard axis.block == 1, let ratio, let fraction = Self.fraction(ratio) else { throw .notPlain }
+      // An axis that keeps its size is left alone, whatever the places of its pixels.
+      if fraction == (1, 1) { continue }
       axes[place].pitch = try rounded(axis.pitch * Double(fraction.denominator) / Double(fraction.numerator))
       axes[place].reach = axis.reach?.resized(
         up: fraction.numerator, down: fraction.denominator, resize, pitch: axis.pitch, afford: { afford($0) })
@@ -42,7 +44,8 @@ extension FlowAnalysis {
       return .image(axes)
     }
     for (index, place) in places.enumerated() {
-      let (before, after) = isByAxis ? (list[2 * index], list[2 * index + 1]) : (list[index], list[index + places.count])
+      let (before, after) =
+        isByAxis ? (list[2 * index], list[2 * index + 1]) : (list[index], list[index + places.count])
       guard axes[place].isSpatial else {
         if before?.number != 0 || after?.number != 0 { axes[place].size = nil }
         continue
@@ -55,7 +58,7 @@ extension FlowAnalysis {
 
   /// Takes elements away in front, or adds some, and leaves every `step`th of the rest.
   private func cut(_ axis: inout Axis, start: Extent?, step: Int) {
-    guard let start, let count = start.integer, abs(count) <= 1 << 30, axis.block == 1 else {
+    guard let start, let count = start.integer, count.magnitude <= 1 << 30, axis.block == 1 else {
       (axis.reach, axis.extent) = (nil, nil)
       return
     }

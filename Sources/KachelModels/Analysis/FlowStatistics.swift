@@ -69,9 +69,10 @@ extension FlowAnalysis {
         guard case .pixels = content(node, input: input) else { return nil }
       }
       return .pixels(output)
-    case .reduce, .globalPool: return statistic(node, inputs).map { statistic in
-      if statistic.reduction == .mean, case .pixels(let source) = first { .mean(source) } else { .statistic }
-    }
+    case .reduce, .globalPool:
+      return statistic(node, inputs).map { statistic in
+        if statistic.reduction == .mean, case .pixels(let source) = first { .mean(source) } else { .statistic }
+      }
     default: return nil
     }
   }

@@ -40,11 +40,12 @@ extension FlowAnalysis {
     _ inputs: [Value?]
   ) throws(Failure) -> Axis {
     func number(_ list: [Int]?, _ index: Int) -> Int? {
-      guard let list, list.indices.contains(index), abs(list[index]) <= Self.largest else { return nil }
+      guard let list, list.indices.contains(index), list[index].magnitude <= Self.largest else { return nil }
       return list[index]
     }
     let stride = window.strides[dimension]
-    let kernel = window.kernel == nil ? number(weights, window.weightsFirst + dimension) : number(window.kernel, dimension)
+    let kernel =
+      window.kernel == nil ? number(weights, window.weightsFirst + dimension) : number(window.kernel, dimension)
     guard axis.block == 1 || (stride == 1 && !window.isTransposed) else { throw .notPlain }
     var result = axis
     result.pitch = try rounded(window.isTransposed ? axis.pitch / Double(stride) : axis.pitch * Double(stride))
@@ -60,7 +61,9 @@ extension FlowAnalysis {
     } else {
       (before, result.extent) = size(axis, window, dimension, span: span)
     }
-    guard let before, abs(before) <= Self.largest, span <= Self.largest, let reach = axis.reach else { return result }
+    guard let before, before.magnitude <= Self.largest, span <= Self.largest, let reach = axis.reach else {
+      return result
+    }
     result.reach =
       window.isTransposed
       ? reach.transposedWindow(
@@ -79,7 +82,7 @@ extension FlowAnalysis {
     switch window.padding {
     case .fixed(let before, let after):
       guard before.indices.contains(dimension), after.indices.contains(dimension),
-        max(abs(before[dimension]), abs(after[dimension])) <= Self.largest
+        max(before[dimension].magnitude, after[dimension].magnitude) <= Self.largest
       else { return (nil, nil) }
       let extent = axis.extent.map {
         ($0 + (before[dimension] + after[dimension] - span)).divided(by: stride, window.roundsUp ? .up : .down) + 1
@@ -102,11 +105,11 @@ extension FlowAnalysis {
   ) -> (before: Int?, extent: Extent?) {
     let stride = window.strides[dimension]
     let more = window.outputPadding.indices.contains(dimension) ? window.outputPadding[dimension] : 0
-    guard abs(more) <= Self.largest else { return (nil, nil) }
+    guard more.magnitude <= Self.largest else { return (nil, nil) }
     let full = axis.extent.map { $0 * Double(stride) + (span - stride + more) }
     if case .fixed(let before, let after) = window.padding, window.outputSizes == nil || window.isCutAsGiven {
       guard before.indices.contains(dimension), after.indices.contains(dimension),
-        max(abs(before[dimension]), abs(after[dimension])) <= Self.largest
+        max(before[dimension].magnitude, after[dimension].magnitude) <= Self.largest
       else { return (nil, nil) }
       return (before[dimension], target ?? full.map { $0 + -(before[dimension] + after[dimension]) })
     }
@@ -114,7 +117,7 @@ extension FlowAnalysis {
     if case .same(let own) = window.padding { isOddAfter = own }
     var total = span - stride + more
     if window.outputSizes != nil {
-      guard let target, let full, let rest = (full - target).integer, abs(rest) <= Self.largest else {
+      guard let target, let full, let rest = (full - target).integer, rest.magnitude <= Self.largest else {
         return (nil, target)
       }
       total = rest
@@ -132,7 +135,7 @@ extension FlowAnalysis {
     return sizes.count == window.strides.count ? sizes[dimension] : nil
   }
 
-  func pixelShuffle(_ axes: [Axis], block: Int, first: Int, isToDepth: Bool) throws(Failure) -> Value {
+  mutating func pixelShuffle(_ axes: [Axis], block: Int, first: Int, isToDepth: Bool) throws(Failure) -> Value {
     var axes = axes
     guard axes.count >= first + 2 else { throw .notPlain }
     for place in axes.indices where axes[place].isSpatial {
@@ -143,9 +146,9 @@ extension FlowAnalysis {
       axes[place].reach =
         isToDepth
         ? axis.reach?.window(
-          kernel: block, stride: block, dilation: 1, before: 0, pitch: axis.pitch, afford: { $0 <= 1 << 20 })
+          kernel: block, stride: block, dilation: 1, before: 0, pitch: axis.pitch, afford: { afford($0) })
         : axis.reach?.transposedWindow(
-          kernel: block, stride: block, dilation: 1, before: 0, pitch: axis.pitch, afford: { $0 <= 1 << 20 })
+          kernel: block, stride: block, dilation: 1, before: 0, pitch: axis.pitch, afford: { afford($0) })
     }
     for place in axes.indices.dropFirst() where !axes[place].isSpatial { axes[place].size = nil }
     return .image(axes)
@@ -167,7 +170,7 @@ extension FlowAnalysis {
       axes[place].block = isInverse ? 1 : size
       let given = amounts.flatMap { $0.count == 2 * block.count ? $0 : nil }
       let (before, after) = (given?[2 * place - 2] ?? nil, given?[2 * place - 1] ?? nil)
-      guard let start = before?.integer, abs(start) <= Self.largest else {
+      guard let start = before?.integer, start.magnitude <= Self.largest else {
         (axes[place].reach, axes[place].extent) = (nil, nil)
         continue
       }

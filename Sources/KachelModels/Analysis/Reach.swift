@@ -126,7 +126,8 @@ struct Reach: Hashable {
     if start == 0, step == 1 { return self }
     let distance = Double(start) * pitch
     return Self(
-      period: period / Self.commonDivisor(period, step), { phase, see in see(step * phase + start, distance) }, of: self)
+      period: period / Self.commonDivisor(period, step), { phase, see in see(step * phase + start, distance) }, of: self
+    )
   }
 
   /// What is seen by one or the other.

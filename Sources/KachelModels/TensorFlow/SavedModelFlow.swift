@@ -166,7 +166,9 @@ private struct TensorFlowNode {
     }
   }
 
-  private static func isWhole(_ type: Int32?) -> Bool { type.map { [3, 4, 5, 6, 9, 17, 22, 23].contains($0) } ?? false }
+  private static func isWhole(_ type: Int32?) -> Bool {
+    type.map { [3, 4, 5, 6, 9, 17, 22, 23].contains($0) } ?? false
+  }
 
   private var movement: Step? {
     switch node.op {

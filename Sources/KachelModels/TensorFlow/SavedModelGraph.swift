@@ -49,7 +49,8 @@ struct SavedModelGraph {
     return GraphFacts(
       inputs: tensors(signature.inputs), outputs: tensors(signature.outputs), opset: nil,
       producer: "TensorFlow \(meta.metaInfoDef.tensorflowVersion)", operations: survey.operations,
-      parameterCount: survey.parameters, analysis: analysis, missingWeights: survey.variables.isEmpty ? [] : missingFiles())
+      parameterCount: survey.parameters, analysis: analysis,
+      missingWeights: survey.variables.isEmpty ? [] : missingFiles())
   }
 
   private func tensors(_ infos: [String: TF_TensorInfo]) -> [GraphFacts.Tensor] {
