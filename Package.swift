@@ -92,7 +92,9 @@ let package = Package(
     tests("KachelBytes", []),
     tests("KachelPixels", []),
     tests("KachelImages", ["KachelEngines", "KachelBytes", "KachelPixels"]),
-    tests("KachelModels", ["KachelEngines", "KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
+    tests(
+      "KachelModels",
+      ["KachelEngines", "KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")]),
     tests("KachelEngines", ["KachelModels", "KachelBytes", "CZip"]),
     tests("KachelSegmentation", ["KachelImages", "KachelModels", "KachelEngines", "KachelBytes", "KachelPixels"]),
     tests("KachelCommand", ["Kachel"], exclude: ["Snapshots"]),

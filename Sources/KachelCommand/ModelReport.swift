@@ -54,6 +54,8 @@ struct ModelReport: Encodable {
   var file: String
   var format: String
   var sha256: String
+  /// Whether there is more than a network.
+  var isPackage: Bool
   /// The oldest ZEN that opens the format.
   var zen: ZEN?
   var id: String
@@ -81,6 +83,7 @@ struct ModelReport: Encodable {
     file = package.path
     format = package.format.description
     sha256 = package.sha256
+    isPackage = package.format.isPackage
     zen = package.format.openedBy.map { ZEN(blue: $0.blue, core: $0.core) }
     (id, name, description) = (metadata.id, metadata.name, metadata.description)
     kind = metadata.kind.rawValue
@@ -117,7 +120,7 @@ struct ModelReport: Encodable {
     var sheet = FactSheet()
     sheet.add("model", file)
     sheet.add("format", format)
-    sheet.add("opened by", zen.map { "ZEN blue \($0.blue) and ZEN core \($0.core), or later" } ?? "no ZEN is known to")
+    sheet.add("opened by", opener)
     sheet.add("name", name)
     sheet.add("description", description)
     sheet.add("id", id.isEmpty ? nil : id)
@@ -149,6 +152,11 @@ struct ModelReport: Encodable {
     sheet.add("can be run", refusal.map { "no: \($0)" } ?? "yes")
     sheet.add("SHA-256", sha256.isEmpty ? nil : sha256)
     return sheet.text
+  }
+
+  private var opener: String? {
+    if let zen { return "ZEN blue \(zen.blue) and ZEN core \(zen.core), or later" }
+    return isPackage ? "not in the published list of formats and ZEN versions" : nil
   }
 
   private var classList: String? {

@@ -6,7 +6,7 @@ public struct ZENVersions: Sendable, Hashable {
   public var core: String
 }
 
-extension ModelPackage.Format {
+extension PackageFormat {
   /// Which ZEN opens packages of the format, by the table that czmodel 6.2.0 publishes. `nil` for formats that are not in
   /// it, as the one that ZEN itself writes.
   public var openedBy: ZENVersions? {

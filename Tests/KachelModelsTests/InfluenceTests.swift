@@ -98,6 +98,9 @@ import Testing
     let needed = AxisPair(y: 56, x: 56)
     #expect(facts.verdict(onBorder: AxisPair(y: 32, x: 32)) == .insufficient(needed: needed))
     #expect(facts.verdict(onBorder: needed) == .sufficient(needed: needed))
+    // A bare network is followed with the channels first where it makes no sense with the channels last.
+    let bare = try ModelPackage(at: SharedData.path("bioimageio/unet2d_nuclei_broad/weights.onnx"))
+    #expect(try bare.graphFacts() == facts)
     let found = try measure(graph, facts, shape: [1, 1, 512, 512], layout: .channelsFirst, range: 1)
     #expect(found == AxisPair(y: 58, x: 58))
   }

@@ -86,5 +86,11 @@ extension ModelGraph {
 
 extension ModelPackage {
   /// Looks into the graph; see ``ModelGraph/facts(layout:file:member:)``.
-  public func graphFacts() throws(ModelError) -> GraphFacts { try graph.facts(file: path, member: graphMember) }
+  public func graphFacts() throws(ModelError) -> GraphFacts {
+    let facts = try graph.facts(file: path, member: graphMember)
+    // Nothing says which axes of a bare network are what; those of PyTorch have the channels first.
+    guard !format.isPackage, facts.stride == nil else { return facts }
+    let other = try graph.facts(layout: .channelsFirst, file: path, member: graphMember)
+    return other.stride == nil ? facts : other
+  }
 }
