@@ -176,17 +176,16 @@ struct ModelReport: Encodable {
     return (most + rest).joined(separator: ", ")
   }
 
-  private func receptiveField(_ tiling: Tiling) -> String {
-    guard let field = tiling.receptiveField, let needed = tiling.neededBorder else {
-      return "the whole tile, or not known"
-    }
+  private func receptiveField(_ tiling: Tiling) -> String? {
+    guard let field = tiling.receptiveField, let needed = tiling.neededBorder else { return nil }
     let verdict =
       switch tiling.borderSuffices {
       case true?: "the declared border is enough"
       case false?: "the declared border is too small"
       case nil: "none is declared"
       }
-    return "\(Self.pair(field)) pixels to each side; tiles need a border of \(Self.pair(needed)): \(verdict)"
+    let pixels = field == [1, 1] ? "pixel" : "pixels"
+    return "\(Self.pair(field)) \(pixels) to each side; tiles need a border of \(Self.pair(needed)): \(verdict)"
   }
 
   private static func pair(_ pair: [Int]) -> String {

@@ -116,8 +116,8 @@ public struct ModelPackage: Sendable {
       channelCount: 0, scalesInputByBitDepth: false)
     try self.init(graph: graph, metadata: metadata, path: path)
     let facts = try graphFacts()
-    self.metadata.channelCount = facts.inputs.first?.shape?.last.flatMap { $0 } ?? 0
-    let classes = facts.outputs.first?.shape?.last.flatMap { $0 } ?? 0
+    self.metadata.channelCount = facts.inputs.first.flatMap(facts.channels) ?? 0
+    let classes = facts.outputs.first.flatMap(facts.channels) ?? 0
     if (1...PackageLimits.classes).contains(classes) {
       self.metadata.classes = ModelMetadata.classes(named: (1...classes).map { "Class \($0)" })
     }

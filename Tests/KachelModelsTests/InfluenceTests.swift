@@ -101,6 +101,7 @@ import Testing
     // A bare network is followed with the channels first where it makes no sense with the channels last.
     let bare = try ModelPackage(at: SharedData.path("bioimageio/unet2d_nuclei_broad/weights.onnx"))
     #expect(try bare.graphFacts() == facts)
+    #expect(bare.metadata.channelCount == 1 && bare.metadata.classes.count == 1)
     let found = try measure(graph, facts, shape: [1, 1, 512, 512], layout: .channelsFirst, range: 1)
     #expect(found == AxisPair(y: 58, x: 58))
   }

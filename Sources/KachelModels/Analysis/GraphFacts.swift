@@ -16,6 +16,8 @@ public struct GraphFacts: Sendable, Hashable {
 
   public var inputs: [Tensor]
   public var outputs: [Tensor]
+  /// For which the graph was followed.
+  public var layout: ImageLayout
   /// The version of ONNX' operations; `nil` for a SavedModel.
   public var opset: Int?
   /// What wrote the graph, as in `pytorch 2.13.0`.
@@ -57,9 +59,18 @@ public struct GraphFacts: Sendable, Hashable {
   ) {
     (self.inputs, self.outputs, self.opset, self.producer) = (inputs, outputs, opset, producer)
     (self.operations, self.parameterCount, self.missingWeights) = (operations, parameterCount, missingWeights)
+    layout = analysis.flow.layout
     (stride, globalOperations, exactness) = (analysis.stride, analysis.globalOperations, analysis.exactness)
     (receptiveField, neededBorder) = (analysis.receptiveField, analysis.neededBorder)
     (flopsPerPixel, inputStatistics) = (analysis.flopsPerPixel, analysis.statistics)
+  }
+}
+
+extension GraphFacts {
+  /// How many channels a tensor has, where the graph says; of images the axis that the layout names.
+  func channels(_ tensor: Tensor) -> Int? {
+    guard let shape = tensor.shape else { return nil }
+    return shape.count == 4 ? shape[layout == .channelsLast ? 3 : 1] : shape.last ?? nil
   }
 }
 
