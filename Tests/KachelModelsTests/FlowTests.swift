@@ -161,6 +161,25 @@ import Testing
     #expect(try facts { $0.add("Conv", [$0.last]) }.globalOperations == ["Conv": 1])
   }
 
+  /// Pixels divided by how many there are, which differs from tile to image; and by a ratio of sizes, which does not.
+  @Test func numbersOfPixels() throws {
+    func build(_ network: inout NetworkFixture, isRatio: Bool) {
+      let image = network.last
+      network.add("Shape")
+      let size = network.add("Gather", [network.integers([2])])
+      if isRatio { network.add("Div", [size], first: network.add("Mul", [network.integers([3])])) }
+      let number = network.add("Cast", int: ["to": 1])
+      network.add("Div", [number], first: image)
+    }
+    let ratio = try facts { build(&$0, isRatio: true) }
+    #expect(ratio.exactness == .exact && ratio.globalOperations.isEmpty)
+    let size = try facts { build(&$0, isRatio: false) }
+    #expect(size.exactness.name == "canonical" && size.globalOperations == ["Div": 1])
+    #expect(size.stride == AxisPair(y: 1, x: 1))
+    // A network of a fixed size has tiles of no other.
+    #expect(try facts(sizes: [64, 64]) { build(&$0, isRatio: false) }.exactness == .exact)
+  }
+
   @Test func theSameNameOfAnotherDomain() throws {
     let facts = try facts { $0.add("Relu", domain: "com.example") }
     #expect(facts.globalOperations == ["Relu": 1])

@@ -164,11 +164,16 @@ struct FlowAnalysis {
     }
     if isKnown {
       let known = inputs.map { if case .known(let known)? = $0 { known } else { nil as Known? } }
-      if case .split = node.step, let parts = split(node, known.first ?? nil) {
-        for (output, part) in zip(node.outputs, parts) where output >= 0 { values[output] = .known(part) }
-        return
+      var results: [Known] = []
+      if case .split = node.step { results = split(node, known.first ?? nil) ?? [] }
+      if results.isEmpty { results = node.outputs.isEmpty ? [] : [self.known(node, known)] }
+      let isFromSizes = known.contains { $0?.isFromSizes == true }
+      for (index, output) in node.outputs.enumerated() where output >= 0 && output != flow.input {
+        var result = results[min(index, results.count - 1)]
+        result.isFromSizes = result.isFromSizes || isFromSizes
+        values[output] = .known(result)
       }
-      return set(node, .known(self.known(node, known)))
+      return
     }
     let before = obstacles.count
     var result: Value

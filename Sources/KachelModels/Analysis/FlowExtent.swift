@@ -7,6 +7,11 @@ struct Known: Sendable {
   var elements: [Extent?]?
   /// Whether its type is one of whole numbers, of which quotients are rounded.
   var isWhole = false
+  /// Whether the image's size was computed with, so that a tile gives another number than the whole image may.
+  var isFromSizes = false
+  var differsInTiles: Bool {
+    isFromSizes && elements?.allSatisfy { $0?.number != nil } != true
+  }
 
   /// Most elements that are kept: shapes and what is computed from them have no more.
   static let mostElements = 64

@@ -8,7 +8,9 @@ extension FlowAnalysis {
     case .shape(let start, let end):
       guard case .image(let axes)? = inputs.first else { return .known(Known(isWhole: true)) }
       let sizes = axes[range(start, end, count: axes.count)].map(\.extent)
-      return .known(Known(shape: [sizes.count], elements: sizes, isWhole: true))
+      var known = Known(shape: [sizes.count], elements: sizes, isWhole: true)
+      known.isFromSizes = true
+      return .known(known)
     case .elementwise: return try broadcast(inputs)
     case .concatenate(let axis, let count): return try concatenate(axis, Array(inputs.prefix(count)), all: inputs)
     case .constant(let known): return .known(known)
@@ -115,6 +117,8 @@ extension FlowAnalysis {
       for (axis, size) in zip(result.reversed(), (known.shape ?? []).reversed()) where axis.isSpatial && size > 1 {
         throw .notPlain
       }
+      // A factor that follows from the image's size is another one for a tile.
+      if known.differsInTiles, result.contains(where: \.isSpatial) { note(isGlobal: true) }
       // Dimensions in front, as of a batch.
       let missing = (known.shape?.count ?? 0) - result.count
       if missing > 0 { result = Array(repeating: Axis(size: 1), count: missing) + result }
