@@ -109,7 +109,8 @@ enum SavedModelMessages: ProtobufMessages {
     case (.value, 51), (.value, 52): .values
     case (.value, 53): .dictionary
     case (.dictionary, 1): .valueEntry
-    case (.object, 1), (.function, 4), (.operation, 2), (.operation, 3), (.attribute, 10), (.list, 9), (.shape, 2): .other
+    case (.object, 1), (.object, 4), (.object, 6), (.object, 8): .other
+    case (.function, 4), (.operation, 2), (.operation, 3), (.attribute, 10), (.list, 9), (.shape, 2): .other
     default: nil
     }
   }

@@ -502,6 +502,25 @@ package nonisolated struct TF_SavedObject: Sendable {
 
   package var children: [TF_SavedObject.Reference] = []
 
+  /// One of these, or of the kinds that are not named here.
+  package var userObject: TF_SavedUserObject {
+    get {_userObject ?? TF_SavedUserObject()}
+    set {_userObject = newValue}
+  }
+  /// Returns true if `userObject` has been explicitly set.
+  package var hasUserObject: Bool {self._userObject != nil}
+  /// Clears the value of `userObject`. Subsequent reads from it will return its default value.
+  package mutating func clearUserObject() {self._userObject = nil}
+
+  package var function: TF_SavedFunction {
+    get {_function ?? TF_SavedFunction()}
+    set {_function = newValue}
+  }
+  /// Returns true if `function` has been explicitly set.
+  package var hasFunction: Bool {self._function != nil}
+  /// Clears the value of `function`. Subsequent reads from it will return its default value.
+  package mutating func clearFunction() {self._function = nil}
+
   package var variable: TF_SavedVariable {
     get {_variable ?? TF_SavedVariable()}
     set {_variable = newValue}
@@ -510,6 +529,15 @@ package nonisolated struct TF_SavedObject: Sendable {
   package var hasVariable: Bool {self._variable != nil}
   /// Clears the value of `variable`. Subsequent reads from it will return its default value.
   package mutating func clearVariable() {self._variable = nil}
+
+  package var bareConcreteFunction: TF_SavedBareConcreteFunction {
+    get {_bareConcreteFunction ?? TF_SavedBareConcreteFunction()}
+    set {_bareConcreteFunction = newValue}
+  }
+  /// Returns true if `bareConcreteFunction` has been explicitly set.
+  package var hasBareConcreteFunction: Bool {self._bareConcreteFunction != nil}
+  /// Clears the value of `bareConcreteFunction`. Subsequent reads from it will return its default value.
+  package mutating func clearBareConcreteFunction() {self._bareConcreteFunction = nil}
 
   package var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -529,7 +557,49 @@ package nonisolated struct TF_SavedObject: Sendable {
 
   package init() {}
 
+  fileprivate var _userObject: TF_SavedUserObject? = nil
+  fileprivate var _function: TF_SavedFunction? = nil
   fileprivate var _variable: TF_SavedVariable? = nil
+  fileprivate var _bareConcreteFunction: TF_SavedBareConcreteFunction? = nil
+}
+
+package nonisolated struct TF_SavedUserObject: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var identifier: String = String()
+
+  /// JSON, from which Keras made a model anew before it kept that in `keras_metadata.pb`.
+  package var metadata: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct TF_SavedFunction: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var concreteFunctions: [String] = []
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
+}
+
+package nonisolated struct TF_SavedBareConcreteFunction: Sendable {
+  // SwiftProtobuf.Message conformance is added in an extension below. See the
+  // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
+  // methods supported on all messages.
+
+  package var concreteFunctionName: String = String()
+
+  package var unknownFields = SwiftProtobuf.UnknownStorage()
+
+  package init() {}
 }
 
 package nonisolated struct TF_SavedVariable: Sendable {
@@ -1744,7 +1814,7 @@ nonisolated extension TF_SavedObjectGraph: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension TF_SavedObject: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   package static let protoMessageName: String = _protobuf_package + ".SavedObject"
-  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}children\0\u{2}\u{6}variable\0")
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}children\0\u{4}\u{3}user_object\0\u{2}\u{2}function\0\u{1}variable\0\u{3}bare_concrete_function\0")
 
   package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -1753,7 +1823,10 @@ nonisolated extension TF_SavedObject: SwiftProtobuf.Message, SwiftProtobuf._Mess
       // enabled. https://github.com/apple/swift-protobuf/issues/1034
       switch fieldNumber {
       case 1: try { try decoder.decodeRepeatedMessageField(value: &self.children) }()
+      case 4: try { try decoder.decodeSingularMessageField(value: &self._userObject) }()
+      case 6: try { try decoder.decodeSingularMessageField(value: &self._function) }()
       case 7: try { try decoder.decodeSingularMessageField(value: &self._variable) }()
+      case 8: try { try decoder.decodeSingularMessageField(value: &self._bareConcreteFunction) }()
       default: break
       }
     }
@@ -1767,15 +1840,27 @@ nonisolated extension TF_SavedObject: SwiftProtobuf.Message, SwiftProtobuf._Mess
     if !self.children.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.children, fieldNumber: 1)
     }
+    try { if let v = self._userObject {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 4)
+    } }()
+    try { if let v = self._function {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 6)
+    } }()
     try { if let v = self._variable {
       try visitor.visitSingularMessageField(value: v, fieldNumber: 7)
+    } }()
+    try { if let v = self._bareConcreteFunction {
+      try visitor.visitSingularMessageField(value: v, fieldNumber: 8)
     } }()
     try unknownFields.traverse(visitor: &visitor)
   }
 
   package static func ==(lhs: TF_SavedObject, rhs: TF_SavedObject) -> Bool {
     if lhs.children != rhs.children {return false}
+    if lhs._userObject != rhs._userObject {return false}
+    if lhs._function != rhs._function {return false}
     if lhs._variable != rhs._variable {return false}
+    if lhs._bareConcreteFunction != rhs._bareConcreteFunction {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -1811,6 +1896,101 @@ nonisolated extension TF_SavedObject.Reference: SwiftProtobuf.Message, SwiftProt
   package static func ==(lhs: TF_SavedObject.Reference, rhs: TF_SavedObject.Reference) -> Bool {
     if lhs.nodeID != rhs.nodeID {return false}
     if lhs.localName != rhs.localName {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedUserObject: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedUserObject"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}identifier\0\u{2}\u{2}metadata\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.identifier) }()
+      case 3: try { try decoder.decodeSingularStringField(value: &self.metadata) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.identifier.isEmpty {
+      try visitor.visitSingularStringField(value: self.identifier, fieldNumber: 1)
+    }
+    if !self.metadata.isEmpty {
+      try visitor.visitSingularStringField(value: self.metadata, fieldNumber: 3)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedUserObject, rhs: TF_SavedUserObject) -> Bool {
+    if lhs.identifier != rhs.identifier {return false}
+    if lhs.metadata != rhs.metadata {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedFunction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedFunction"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}concrete_functions\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeRepeatedStringField(value: &self.concreteFunctions) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.concreteFunctions.isEmpty {
+      try visitor.visitRepeatedStringField(value: self.concreteFunctions, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedFunction, rhs: TF_SavedFunction) -> Bool {
+    if lhs.concreteFunctions != rhs.concreteFunctions {return false}
+    if lhs.unknownFields != rhs.unknownFields {return false}
+    return true
+  }
+}
+
+nonisolated extension TF_SavedBareConcreteFunction: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
+  package static let protoMessageName: String = _protobuf_package + ".SavedBareConcreteFunction"
+  package static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}concrete_function_name\0")
+
+  package mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
+    while let fieldNumber = try decoder.nextFieldNumber() {
+      // The use of inline closures is to circumvent an issue where the compiler
+      // allocates stack space for every case branch when no optimizations are
+      // enabled. https://github.com/apple/swift-protobuf/issues/1034
+      switch fieldNumber {
+      case 1: try { try decoder.decodeSingularStringField(value: &self.concreteFunctionName) }()
+      default: break
+      }
+    }
+  }
+
+  package func traverse<V: SwiftProtobuf.Visitor>(visitor: inout V) throws {
+    if !self.concreteFunctionName.isEmpty {
+      try visitor.visitSingularStringField(value: self.concreteFunctionName, fieldNumber: 1)
+    }
+    try unknownFields.traverse(visitor: &visitor)
+  }
+
+  package static func ==(lhs: TF_SavedBareConcreteFunction, rhs: TF_SavedBareConcreteFunction) -> Bool {
+    if lhs.concreteFunctionName != rhs.concreteFunctionName {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

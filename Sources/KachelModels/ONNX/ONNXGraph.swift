@@ -26,6 +26,10 @@ struct ONNXGraph {
     self.member = member
   }
 
+  init(model: ONNX_ModelProto, file: String, member: String) {
+    (self.model, self.file, self.member) = (model, file, member)
+  }
+
   /// - Parameter layout: of the input.
   func facts(layout: ImageLayout = .channelsLast) throws(ModelError) -> GraphFacts {
     let graph = model.graph

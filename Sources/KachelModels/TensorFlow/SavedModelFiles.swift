@@ -86,6 +86,14 @@ public struct SavedModelFiles: Sendable {
     if case .zip(let bytes, root: "") = source, replacements.isEmpty { bytes } else { nil }
   }
 
+  /// The same SavedModel without one of its files.
+  func removing(_ name: String) -> Self {
+    var copy = self
+    copy.files[name] = nil
+    copy.replacements[name] = nil
+    return copy
+  }
+
   /// A file's content.
   ///
   /// - Throws: ``ModelError``: there is no such file, it has more than `limit` bytes, or it cannot be read.
@@ -153,7 +161,7 @@ public struct SavedModelFiles: Sendable {
         try archive.extract(to: folder) { found in
           guard found.name.hasPrefix(root) else { return nil }
           let name = String(found.name.dropFirst(root.count))
-          return replacements[name] == nil ? name : nil
+          return replacements[name] == nil && files[name] != nil ? name : nil
         }
       }
       for (name, bytes) in replacements { try write(name, bytes, below: folder) }

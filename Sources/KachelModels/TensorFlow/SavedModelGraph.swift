@@ -3,15 +3,15 @@ internal import SwiftProtobuf
 
 /// A parsed SavedModel: the graph with its functions, without the values of its variables.
 struct SavedModelGraph {
+  let model: TF_SavedModel
+  /// Which of the model's graphs is the one for serving.
+  let place: Int
   let meta: TF_MetaGraphDef
   let signature: TF_SignatureDef
   let functions: [String: TF_FunctionDef]
   private let archive: SavedModelFiles
 
   init(_ archive: SavedModelFiles) throws(ModelError) {
-    func damaged(_ reason: String) -> ModelError {
-      ModelError(.damaged, file: archive.file, member: archive.member, reason)
-    }
     let bytes = try archive.graphBytes()
     guard SavedModelMessages.model.holds(atMost: PackageLimits.graphFields, in: bytes) else {
       throw ModelError(
@@ -22,15 +22,26 @@ struct SavedModelGraph {
     do {
       model = try TF_SavedModel(serializedBytes: bytes)
     } catch {
-      throw damaged("saved_model.pb is damaged or cut off: copy it again")
+      throw ModelError(
+        .damaged, file: archive.file, member: archive.member, "saved_model.pb is damaged or cut off: copy it again")
     }
-    guard let meta = model.metaGraphs.first(where: { $0.metaInfoDef.tags.contains("serve") }) else {
+    try self.init(model, archive)
+  }
+
+  /// - Parameter archive: Where the model is from.
+  init(_ model: TF_SavedModel, _ archive: SavedModelFiles) throws(ModelError) {
+    func damaged(_ reason: String) -> ModelError {
+      ModelError(.damaged, file: archive.file, member: archive.member, reason)
+    }
+    guard let place = model.metaGraphs.firstIndex(where: { $0.metaInfoDef.tags.contains("serve") }) else {
       throw damaged("saved_model.pb has no graph for serving (with the tag serve)")
     }
+    let meta = model.metaGraphs[place]
     guard let signature = meta.signatureDef["serving_default"] else {
       throw damaged("saved_model.pb has no signature serving_default")
     }
     self.archive = archive
+    (self.model, self.place) = (model, place)
     self.meta = meta
     self.signature = signature
     functions = Dictionary(

@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: Apache-2.0
+internal import Foundation
+
+/// An ONNX graph while it is edited.
+struct ONNXEditor: GraphEditor {
+  private let file: String
+  private let member: String?
+  var document: ONNXDocument
+  private(set) var isChanged = false
+  let opset: Int
+  /// The places of the network's only input and output in the graph's lists.
+  private let input: Int
+  private let output: Int
+  /// The axes of the input, and those of the output.
+  let (inputLayout, outputLayout): (Layout, Layout)
+  private var names: ONNXNames
+
+  enum Layout { case channelsFirst, channelsLast }
+
+  init(_ bytes: [UInt8], file: String, member: String?) throws(ModelError) {
+    func fail(_ kind: ModelError.Kind, _ reason: String) -> ModelError {
+      ModelError(kind, file: file, member: member, reason)
+    }
+    let document = try ONNXDocument(bytes, file: file, member: member)
+    let outline = ONNXGraph(model: document.outline, file: file, member: member ?? "")
+    let graph = outline.model.graph
+    let weights = Set(graph.initializer.map(\.name))
+    let inputs = document.model.graph.input.indices.filter { !weights.contains(document.model.graph.input[$0].name) }
+    guard inputs.count == 1, graph.output.count == 1 else {
+      throw fail(
+        .unsupported, "the network has \(inputs.count) inputs and \(graph.output.count) outputs: networks with one input "
+          + "and one output are edited")
+    }
+    let input = graph.input[inputs[0]]
+    for (tensor, name) in [(input, "input"), (graph.output[0], "output")] {
+      let type = tensor.type.tensorType
+      guard type.elemType == 1 else {
+        throw fail(
+          .unsupported, "the \(name) \(tensor.name) is of the type \(ONNXElementType.name(type.elemType)); networks of "
+            + "float32 are edited")
+      }
+      guard type.shape.dim.count == 4 else {
+        throw fail(
+          .unsupported, "the \(name) \(tensor.name) has \(type.shape.dim.count) axes; networks with 4 axes (batch, height, "
+            + "width and channels) are edited")
+      }
+    }
+    guard let opset = outline.opset, opset >= 7 else {
+      throw fail(.unsupported, "the graph is of an opset before 7: export it with a newer one")
+    }
+    self.opset = opset
+    self.document = document
+    (self.file, self.member) = (file, member)
+    (self.input, output) = (inputs[0], 0)
+    (inputLayout, outputLayout) = outline.layouts(input: input, weights: weights)
+    names = ONNXNames(graph)
+  }
+
+  func fail(_ kind: ModelError.Kind, _ reason: String) -> ModelError {
+    ModelError(kind, file: file, member: member, reason)
+  }
+
+  func graph() throws(ModelError) -> ModelGraph {
+    do { return .onnx(try document.serialized()) } catch {
+      throw fail(.unsupported, "the edited graph cannot be written: \(error)")
+    }
+  }
+
+  // MARK: Input and output
+
+  var inputName: String { document.model.graph.input[input].name }
+  var outputName: String { document.model.graph.output[output].name }
+
+  var inputShape: [ONNX_TensorShapeProto.Dimension] {
+    get { document.model.graph.input[input].type.tensorType.shape.dim }
+    set {
+      document.model.graph.input[input].type.tensorType.shape.dim = newValue
+      isChanged = true
+    }
+  }
+
+  var outputShape: [ONNX_TensorShapeProto.Dimension] {
+    get { document.model.graph.output[output].type.tensorType.shape.dim }
+    set {
+      document.model.graph.output[output].type.tensorType.shape.dim = newValue
+      isChanged = true
+    }
+  }
+
+  var channelCount: Int? { ONNXGraph.size(inputShape[inputLayout == .channelsFirst ? 1 : 3]) }
+  var outputChannelCount: Int? { ONNXGraph.size(outputShape[outputLayout == .channelsFirst ? 1 : 3]) }
+
+  // MARK: Edits
+
+  mutating func prepend(_ steps: [PixelStep]) throws(ModelError) {
+    var builder = ONNXBuilder(names)
+    var last = inputName
+    for step in steps { last = builder.add(step, after: last, layout: inputLayout, opset: opset) }
+    guard last != inputName else { return }
+    redirectReaders(of: inputName, to: last)
+    insert(builder, at: 0)
+  }
+
+  mutating func appendComplement() throws(ModelError) {
+    let axis = outputLayout == .channelsFirst ? 1 : 3
+    let name = try renameOutput()
+    var builder = ONNXBuilder(names)
+    let complement = builder.add("Sub", [builder.floats([1], shape: []), name])
+    builder.add("Concat", [name, complement], [.integer("axis", axis)], output: outputName)
+    insert(builder, at: document.model.graph.node.count)
+    outputShape[axis].dimValue = 2
+  }
+
+  mutating func moveChannelsLast() throws(ModelError) {
+    if inputLayout == .channelsFirst {
+      transposeInput()
+      let shape = inputShape
+      inputShape = [0, 2, 3, 1].map { shape[$0] }
+    }
+    if outputLayout == .channelsFirst {
+      try transposeOutput()
+      let shape = outputShape
+      outputShape = [0, 2, 3, 1].map { shape[$0] }
+    }
+  }
+
+  private static let (toFirst, toLast) = ([0, 3, 1, 2], [0, 2, 3, 1])
+
+  private mutating func transposeInput() {
+    var builder = ONNXBuilder(names)
+    let name = builder.add("Transpose", [inputName], [.integers("perm", Self.toFirst)])
+    redirectReaders(of: inputName, to: name)
+    // What turns the axes back needs neither.
+    for node in document.model.graph.node where node.input == [name] && isTranspose(node, Self.toLast) {
+      guard let output = node.output.first, output != outputName else { continue }
+      document.model.graph.node.removeAll { $0.output == [output] }
+      redirectReaders(of: output, to: inputName)
+    }
+    if reads(name) { insert(builder, at: 0) }
+  }
+
+  private mutating func transposeOutput() throws(ModelError) {
+    // A graph that ends with turning the axes needs neither.
+    let nodes = document.model.graph.node
+    if let last = nodes.firstIndex(where: { $0.output == [outputName] }), isTranspose(nodes[last], Self.toFirst),
+      let source = nodes[last].input.first, source != inputName,
+      nodes.contains(where: { $0.output.contains(source) })
+    {
+      document.model.graph.node.remove(at: last)
+      rename(source, to: outputName)
+      return
+    }
+    let name = try renameOutput()
+    var builder = ONNXBuilder(names)
+    builder.add("Transpose", [name], [.integers("perm", Self.toLast)], output: outputName)
+    insert(builder, at: document.model.graph.node.count)
+  }
+
+  private func isTranspose(_ node: ONNX_NodeProto, _ order: [Int]) -> Bool {
+    node.opType == "Transpose" && node.attribute.first { $0.name == "perm" }?.ints == order.map(Int64.init)
+  }
+
+  // MARK: Wiring
+
+  /// Puts new operations among those of the graph, before the one at `place`.
+  mutating func insert(_ builder: ONNXBuilder, at place: Int) {
+    document.model.graph.node.insert(contentsOf: builder.nodes, at: place)
+    document.model.graph.initializer += builder.initializers
+    names = builder.names
+    isChanged = true
+  }
+
+  var builder: ONNXBuilder { ONNXBuilder(names) }
+
+  /// Makes everything that reads a value read another one.
+  private mutating func redirectReaders(of name: String, to other: String) {
+    for index in document.model.graph.node.indices {
+      ONNXNames.rename(name, to: other, inputsOf: &document.model.graph.node[index])
+    }
+    isChanged = true
+  }
+
+  /// Gives a value another name.
+  private mutating func rename(_ name: String, to other: String) {
+    redirectReaders(of: name, to: other)
+    for index in document.model.graph.node.indices {
+      for (place, output) in document.model.graph.node[index].output.enumerated() where output == name {
+        document.model.graph.node[index].output[place] = other
+      }
+    }
+  }
+
+  /// Frees the output's name for what comes behind.
+  ///
+  /// - Returns: the value's new name.
+  private mutating func renameOutput() throws(ModelError) -> String {
+    let name = outputName
+    guard document.model.graph.node.contains(where: { $0.output.contains(name) }) else {
+      throw fail(.damaged, "no operation of the graph makes its output \(name)")
+    }
+    let other = names.fresh("output")
+    rename(name, to: other)
+    // What is said of the value by its name.
+    document.model.graph.valueInfo.removeAll { $0.name == name }
+    return other
+  }
+
+  private func reads(_ name: String) -> Bool {
+    document.model.graph.node.contains { ONNXNames.read(by: $0).contains(name) }
+  }
+}
