@@ -64,7 +64,7 @@ extension Preprocessing {
       guard order.count == channels else {
         throw Misfit("transpose-channels lists \(order.count) channels, but the network takes \(channels)")
       }
-      return [.channels(order)]
+      return order == Array(0..<channels) ? [] : [.channels(order)]
     case .shift(let shift): return [.arithmetic(.add, try Self.numbers(shift, "shift", channels))]
     case .scale(let scale): return [.arithmetic(.multiply, try Self.numbers(scale, "scale", channels))]
     }

@@ -121,7 +121,10 @@ struct ONNXBuilder {
   mutating func add(_ step: PixelStep, after input: String, layout: ONNXEditor.Layout, opset: Int) -> String {
     switch step {
     case .channels(let order):
-      return add("Gather", [input, integers(order)], [.integer("axis", layout == .channelsFirst ? 1 : 3)])
+      // One by one: of a single Gather in another order than the reversed one, OpenVINO 2026.4 computes the inverse.
+      let axis = layout == .channelsFirst ? 1 : 3
+      let channels = order.map { add("Gather", [input, integers([$0])], [.integer("axis", axis)]) }
+      return add("Concat", channels, [.integer("axis", axis)])
     case .arithmetic(let arithmetic, let numbers):
       let operation =
         switch arithmetic {

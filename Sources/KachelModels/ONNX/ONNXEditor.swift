@@ -208,4 +208,11 @@ struct ONNXEditor: GraphEditor {
   private func reads(_ name: String) -> Bool {
     document.model.graph.node.contains { ONNXNames.read(by: $0).contains(name) }
   }
+
+  /// Takes a constant away that nothing reads any more.
+  mutating func removeInitializer(_ name: String) {
+    guard !reads(name), name != outputName else { return }
+    document.model.graph.initializer.removeAll { $0.name == name }
+    document.model.graph.input.removeAll { $0.name == name }
+  }
 }

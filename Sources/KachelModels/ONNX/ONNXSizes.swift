@@ -112,6 +112,7 @@ extension ONNXEditor {
       document.model.graph.node[change.node].input[change.input] =
         change.numbers.map { builder.integers($0) } ?? builder.add("Add", [old, builder.integers(change.difference)])
       insert(builder, at: change.node)
+      removeInitializer(old)
     }
   }
 

@@ -61,12 +61,10 @@ struct TensorFlowBuilder {
   mutating func add(_ step: PixelStep, after input: String) -> String {
     switch step {
     case .channels(let order):
-      return add(
-        "GatherV2", [input, integers(order), integers([3], isScalar: true)], "output",
-        [
-          "Tparams": Self.type(.float32), "Tindices": Self.type(.int32), "Taxis": Self.type(.int32),
-          "batch_dims": Self.integer(0),
-        ])
+      let parts = add(
+        "Split", [integers([3], isScalar: true), input], "output",
+        ["num_split": Self.integer(Int64(order.count)), "T": Self.type(.float32)])
+      return concatenate(order.map { $0 == 0 ? parts : isFunction ? "\(parts.dropLast())\($0)" : "\(parts):\($0)" })
     case .arithmetic(let arithmetic, let numbers):
       let operation =
         switch arithmetic {
@@ -111,9 +109,13 @@ struct TensorFlowBuilder {
   /// `value` and `1 - value` as two channels.
   mutating func complement(_ value: String) -> String {
     let other = add("Sub", [floats([1]), value], "z", Self.float)
-    return add(
-      "ConcatV2", [value, other, integers([3], isScalar: true)], "output",
-      ["N": Self.integer(2), "T": Self.type(.float32), "Tidx": Self.type(.int32)])
+    return concatenate([value, other])
+  }
+
+  private mutating func concatenate(_ channels: [String]) -> String {
+    add(
+      "ConcatV2", channels + [integers([3], isScalar: true)], "output",
+      ["N": Self.integer(Int64(channels.count)), "T": Self.type(.float32), "Tidx": Self.type(.int32)])
   }
 
   /// A vector with something added.
