@@ -28,9 +28,8 @@ struct BakedSizes {
     var reason: String
   }
 
-  private let flow: Flow
+  let flow: Flow
   let analysis: FlowAnalysis
-  private var producers: [Int: Int] = [:]
   /// Values that differ from image to image, or with the image's size.
   private var dependent: Set<Int> = []
 
@@ -39,7 +38,6 @@ struct BakedSizes {
     analysis = FlowAnalysis(flow)
     var readers: [Int: [Int]] = [:]
     for (index, node) in flow.nodes.enumerated() {
-      for output in node.outputs where output >= 0 { producers[output] = index }
       for input in node.inputs + node.hidden where input >= 0 { readers[input, default: []].append(index) }
     }
     var open = [flow.input]
@@ -61,6 +59,24 @@ struct BakedSizes {
   func resultAxes(_ node: Int) -> [FlowAnalysis.Axis]? { flow.nodes[node].outputs.first.flatMap { axes($0) } }
 
   var outputAxes: [FlowAnalysis.Axis]? { axes(flow.output) }
+
+  /// The size of the output for a size of the input; `nil` where it is not known.
+  func outputSize(height: Int, width: Int) -> AxisPair? {
+    guard let axes = outputAxes else { return nil }
+    func size(_ role: FlowAnalysis.Axis.Role, _ growth: Int) -> Int? {
+      guard let axis = axes.first(where: { $0.role == role }), let extent = axis.extent else { return nil }
+      let old = extent.y * Double(height) + extent.x * Double(width) + extent.constant
+      return Int(exactly: old + (extent.number == nil ? 0 : Double(growth) / axis.pitch)).flatMap { $0 > 0 ? $0 : nil }
+    }
+    let (oldHeight, oldWidth) = (analysis.whole(.y).integer ?? height, analysis.whole(.x).integer ?? width)
+    guard let y = size(.y, height - oldHeight), let x = size(.x, width - oldWidth) else { return nil }
+    return AxisPair(y: y, x: x)
+  }
+
+  private func producer(of value: Int) -> Flow.Node? {
+    guard analysis.producer.indices.contains(value), let node = analysis.producer[value] else { return nil }
+    return flow.nodes[node]
+  }
 
   /// How many sliding windows the image could be followed through.
   var followedWindows: Int {
@@ -152,13 +168,26 @@ struct BakedSizes {
         throw growth.obstacle("has the size \(number) in an attribute")
       }
       return nil
-    case .resize(let scales, let sizes, let which):
-      return try resize(growth, axes, scales: scales, sizes: sizes, which: which)
-    case .window where node.operation == "Conv2DBackpropInput" && node.inputs.count > 2:
-      guard let target = numbers(node, 2), target.count == axes.count else {
+    case .resize(let resize): return try self.resize(growth, axes, resize)
+    case .window(let window):
+      guard case .input(let input)? = window.outputSizes else { return nil }
+      guard let target = numbers(node, input), target.count == axes.count else {
         throw growth.obstacle("makes a size that is not known")
       }
-      return try vector(growth, 2, axes, target) { _, _, _ in false }
+      return try vector(growth, input, axes, target) { _, _, _ in false }
+    case .blocks(let isInverse):
+      // What is added to fill the last block is the same where the image grows by whole blocks.
+      guard let blocks = numbers(node, 1), isConstant(node.inputs.last ?? -1, 0) else { return nil }
+      let images = isInverse ? axes : self.axes(node.inputs.first ?? -1) ?? axes
+      for (axis, block) in zip(images.dropFirst(), blocks) where axis.isSpatial {
+        let pixels = try growth.along(axis)
+        guard let block, block > 0 else { throw growth.obstacle("makes blocks of a size that is not known") }
+        guard pixels % block == 0 else {
+          let step = Int((Double(block) * axis.pitch).rounded())
+          throw growth.obstacle("puts pixels together so that the size can only change in steps of \(step)")
+        }
+      }
+      return nil
     case .slice(_, let which, _, .input(let ends)):
       guard let numbers = numbers(node, ends) else { return nil }
       let places =
@@ -207,19 +236,19 @@ struct BakedSizes {
   }
 
   private func resize(
-    _ growth: Growth, _ axes: [FlowAnalysis.Axis], scales: Int?, sizes: Int?, which: [Int]?
+    _ growth: Growth, _ axes: [FlowAnalysis.Axis], _ resize: Step.Resize
   ) throws(Obstacle) -> Change? {
-    let places = (which ?? Array(axes.indices)).map { $0 < 0 ? $0 + axes.count : $0 }
+    let places = (resize.axes ?? Array(axes.indices)).map { $0 < 0 ? $0 + axes.count : $0 }
     guard let source = self.axes(growth.node.inputs.first ?? -1), places.allSatisfy(source.indices.contains) else {
       return nil
     }
     let inputs = growth.node.inputs.map(value)
-    let factors = scales.flatMap { analysis.extents(.input($0), inputs) } ?? []
+    let factors = resize.scales.flatMap { analysis.extents(.input($0), inputs) } ?? []
     for (place, factor) in zip(places, factors)
     where !source[place].isSpatial && source[place].size == 1 && factor?.number != 1 {
       throw growth.obstacle("stretches a mean of the whole image to a fixed size")
     }
-    guard let sizes, let target = numbers(growth.node, sizes), target.count == places.count else { return nil }
+    guard let sizes = resize.sizes, let target = numbers(growth.node, sizes), target.count == places.count else { return nil }
     return try vector(growth, sizes, places.map { axes[$0] }, target) { index, number, axis throws(Obstacle) in
       let before = source[places[index]]
       guard axis.isSpatial else {
@@ -282,7 +311,7 @@ struct BakedSizes {
   private func checkConstant(_ growth: Growth) throws(Obstacle) {
     guard let vector = growth.node.inputs.first, !dependent.contains(vector),
       case .known(let known)? = value(vector), let elements = known.elements, elements.count >= 3,
-      let height = analysis.height, let width = analysis.width, min(height, width) >= 8
+      let height = analysis.whole(.y).number, let width = analysis.whole(.x).number, min(height, width) >= 8
     else { return }
     switch growth.node.step {
     case .slice, .stridedSlice, .gather, .reduce, .split: break
@@ -299,9 +328,9 @@ struct BakedSizes {
     // Values do not run in circles, but a damaged graph's might.
     for _ in 0..<1000 {
       guard dependent.contains(vector) else { return true }
-      guard let node = producers[vector].map({ flow.nodes[$0] }), let first = node.inputs.first else { return false }
+      guard let node = producer(of: vector), let first = node.inputs.first else { return false }
       switch node.step {
-      case .same, .squeeze, .unsqueeze, .reshape: vector = first
+      case .same, .cast, .squeeze, .unsqueeze, .reshape: vector = first
       case .stack:
         guard node.inputs.indices.contains(element) else { return false }
         (vector, element) = (node.inputs[element], 0)
@@ -344,8 +373,12 @@ extension BakedSizes {
       let input: Int
       switch node.step {
       case .reshape(.input(let shape)): input = shape
-      case .resize(_, let sizes?, nil): input = sizes
-      case .window where node.operation == "Conv2DBackpropInput" && node.inputs.count > 2: input = 2
+      case .resize(let resize):
+        guard let sizes = resize.sizes, resize.axes == nil else { continue }
+        input = sizes
+      case .window(let window):
+        guard case .input(let sizes)? = window.outputSizes else { continue }
+        input = sizes
       case .reshape, .expand, .blocks: throw obstacle("has a shape built in")
       default: continue
       }

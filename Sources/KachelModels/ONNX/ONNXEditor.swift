@@ -12,10 +12,8 @@ struct ONNXEditor: GraphEditor {
   private let input: Int
   private let output: Int
   /// The axes of the input, and those of the output.
-  let (inputLayout, outputLayout): (Layout, Layout)
+  let (inputLayout, outputLayout): (ImageLayout, ImageLayout)
   private var names: ONNXNames
-
-  enum Layout { case channelsFirst, channelsLast }
 
   init(_ bytes: [UInt8], file: String, member: String?) throws(ModelError) {
     func fail(_ kind: ModelError.Kind, _ reason: String) -> ModelError {
@@ -52,7 +50,7 @@ struct ONNXEditor: GraphEditor {
     self.document = document
     (self.file, self.member) = (file, member)
     (self.input, output) = (inputs[0], 0)
-    (inputLayout, outputLayout) = outline.layouts(input: input, weights: weights)
+    (inputLayout, outputLayout) = outline.layouts(input: input)
     names = ONNXNames(graph)
   }
 
@@ -93,7 +91,7 @@ struct ONNXEditor: GraphEditor {
   // MARK: Edits
 
   mutating func prepend(_ steps: [PixelStep]) throws(ModelError) {
-    var builder = ONNXBuilder(names)
+    var builder = ONNXAdditions(names)
     var last = inputName
     for step in steps { last = builder.add(step, after: last, layout: inputLayout, opset: opset) }
     guard last != inputName else { return }
@@ -104,7 +102,7 @@ struct ONNXEditor: GraphEditor {
   mutating func appendComplement() throws(ModelError) {
     let axis = outputLayout == .channelsFirst ? 1 : 3
     let name = try renameOutput()
-    var builder = ONNXBuilder(names)
+    var builder = ONNXAdditions(names)
     let complement = builder.add("Sub", [builder.floats([1], shape: []), name])
     builder.add("Concat", [name, complement], [.integer("axis", axis)], output: outputName)
     insert(builder, at: document.model.graph.node.count)
@@ -127,7 +125,7 @@ struct ONNXEditor: GraphEditor {
   private static let (toFirst, toLast) = ([0, 3, 1, 2], [0, 2, 3, 1])
 
   private mutating func transposeInput() {
-    var builder = ONNXBuilder(names)
+    var builder = ONNXAdditions(names)
     let name = builder.add("Transpose", [inputName], [.integers("perm", Self.toFirst)])
     redirectReaders(of: inputName, to: name)
     // What turns the axes back needs neither.
@@ -151,7 +149,7 @@ struct ONNXEditor: GraphEditor {
       return
     }
     let name = try renameOutput()
-    var builder = ONNXBuilder(names)
+    var builder = ONNXAdditions(names)
     builder.add("Transpose", [name], [.integers("perm", Self.toLast)], output: outputName)
     insert(builder, at: document.model.graph.node.count)
   }
@@ -163,14 +161,14 @@ struct ONNXEditor: GraphEditor {
   // MARK: Wiring
 
   /// Puts new operations among those of the graph, before the one at `place`.
-  mutating func insert(_ builder: ONNXBuilder, at place: Int) {
+  mutating func insert(_ builder: ONNXAdditions, at place: Int) {
     document.model.graph.node.insert(contentsOf: builder.nodes, at: place)
     document.model.graph.initializer += builder.initializers
     names = builder.names
     isChanged = true
   }
 
-  var builder: ONNXBuilder { ONNXBuilder(names) }
+  var builder: ONNXAdditions { ONNXAdditions(names) }
 
   /// Makes everything that reads a value read another one.
   private mutating func redirectReaders(of name: String, to other: String) {

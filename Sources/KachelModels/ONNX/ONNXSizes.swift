@@ -4,14 +4,12 @@ internal import SwiftProtobuf
 extension ONNXGraph {
   /// The axes of the input and of the output. A graph does not say which its axes are, but a convolution slides over the
   /// last two: the meaning with which the image can be followed is the right one.
-  func layouts(
-    input: ONNX_ValueInfoProto, weights: Set<String>
-  ) -> (input: ONNXEditor.Layout, output: ONNXEditor.Layout) {
-    let flows = [ONNXEditor.Layout.channelsLast, .channelsFirst].map {
-      ($0, sizes(input: input, weights: weights, layout: $0))
-    }
-    let best = flows.max { $0.1.followedWindows < $1.1.followedWindows }
-    guard let (layout, sizes) = best, sizes.followedWindows > 0 else {
+  func layouts(input: ONNX_ValueInfoProto) -> (input: ImageLayout, output: ImageLayout) {
+    let last = BakedSizes(flow(input: input, layout: .channelsLast))
+    let first = BakedSizes(flow(input: input, layout: .channelsFirst))
+    let isFirst = first.followedWindows > last.followedWindows
+    let (layout, sizes) = isFirst ? (ImageLayout.channelsFirst, first) : (.channelsLast, last)
+    guard sizes.followedWindows > 0 else {
       // Only the sizes are left to go by; packages have their channels last.
       let sizes = input.type.tensorType.shape.dim.map(Self.size)
       let isFirst = sizes.count == 4 && (sizes[1] ?? .max) <= 16 && (sizes[3] ?? .max) > 16
@@ -20,33 +18,18 @@ extension ONNXGraph {
     guard let axes = sizes.outputAxes, axes.count == 4 else { return (layout, layout) }
     return (layout, axes[1].isSpatial ? .channelsLast : .channelsFirst)
   }
-
-  /// The sizes in the graph, with its operations in the order of the graph.
-  func sizes(input: ONNX_ValueInfoProto, weights: Set<String>, layout: ONNXEditor.Layout) -> BakedSizes {
-    var flow = flow(input: input, weights: weights)
-    if layout == .channelsFirst, flow.inputShape.count == 4 {
-      let original = flow.input
-      flow.input = flow.newValue()
-      flow.inputShape = [0, 2, 3, 1].map { flow.inputShape[$0] }
-      flow.nodes.append(
-        Flow.Node(
-          operation: "Transpose", step: .transpose(.fixed([0, 3, 1, 2])), inputs: [flow.input], outputs: [original]))
-    }
-    return BakedSizes(flow)
-  }
 }
 
 extension ONNXEditor {
   private typealias Dimension = ONNX_TensorShapeProto.Dimension
 
   /// Where height and width are among the axes.
-  private static func spatial(_ layout: Layout) -> (y: Int, x: Int) { layout == .channelsFirst ? (2, 3) : (1, 2) }
+  private static func spatial(_ layout: ImageLayout) -> (y: Int, x: Int) { layout == .channelsFirst ? (2, 3) : (1, 2) }
 
   private var sizes: BakedSizes {
     let outline = ONNXGraph(model: document.outline, file: "", member: "")
-    let weights = Set(outline.model.graph.initializer.map(\.name))
-    let input = outline.model.graph.input.first { $0.name == inputName } ?? ONNX_ValueInfoProto()
-    return outline.sizes(input: input, weights: weights, layout: inputLayout)
+    let input = outline.model.graph.input.first { $0.name == inputName }
+    return BakedSizes(outline.flow(input: input, layout: inputLayout))
   }
 
   mutating func setSpatialDimensions(height: Int, width: Int) throws(ModelError) {
@@ -60,25 +43,19 @@ extension ONNXEditor {
       try growShapeAttributes(sizes, growth)
       try apply(sizes) { sizes throws(BakedSizes.Obstacle) in try sizes.changes(growth: growth) }
     }
-    setOutputSize(old: old, growth: growth, height: height, width: width)
+    let outer = Self.spatial(outputLayout)
+    if let size = sizes.outputSize(height: height, width: width) {
+      outputShape[outer.y].dimValue = Int64(size.y)
+      outputShape[outer.x].dimValue = Int64(size.x)
+    } else {
+      // Engines find it by themselves.
+      outputShape[outer.y].value = nil
+      outputShape[outer.x].value = nil
+    }
     inputShape[place.y].dimValue = Int64(height)
     inputShape[place.x].dimValue = Int64(width)
     // Sizes of values inside, which engines find by themselves.
     document.model.graph.valueInfo = []
-  }
-
-  /// What the graph says of its output's size grows with the input's; sizes that have the same name are the same.
-  private mutating func setOutputSize(old: (y: Int?, x: Int?), growth: AxisPair, height: Int, width: Int) {
-    let (inner, outer) = (Self.spatial(inputLayout), Self.spatial(outputLayout))
-    for (input, output, growth, size) in [(inner.y, outer.y, growth.y, height), (inner.x, outer.x, growth.x, width)] {
-      if let before = ONNXGraph.size(outputShape[output]) {
-        outputShape[output].dimValue = Int64(before &+ growth)
-      } else if case .dimParam(let name)? = outputShape[output].value, !name.isEmpty,
-        case .dimParam(name)? = inputShape[input].value
-      {
-        outputShape[output].dimValue = Int64(size)
-      }
-    }
   }
 
   mutating func setBatch(_ size: Int?) throws(ModelError) {

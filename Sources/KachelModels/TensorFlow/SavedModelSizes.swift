@@ -5,17 +5,19 @@ extension SavedModelEditor {
     let old = (y: size(1), x: size(2))
     guard old.y != height || old.x != width else { return }
     let growth = AxisPair(y: old.y.map { height - $0 } ?? 0, x: old.x.map { width - $0 } ?? 0)
-    let sizes = Sizes(try SavedModelGraph(model, files))
-    if let misfit = sizes.baked.misfit(height: height, width: width, old: old) { throw fail(.mismatch, misfit) }
+    let sizes = try sizes()
+    if let misfit = sizes.misfit(height: height, width: width, old: old) { throw fail(.mismatch, misfit) }
     if growth.y != 0 || growth.x != 0 {
       try apply(sizes) { baked throws(BakedSizes.Obstacle) in try baked.changes(growth: growth) }
       forgetShapes(alongAxes: [1, 2])
     }
+    let outputSize = sizes.outputSize(height: height, width: width)
     setShapes(
       input: { ($0.dim[1].size, $0.dim[2].size) = (Int64(height), Int64(width)) },
       output: {
-        if $0.dim[1].size > 0 { $0.dim[1].size &+= Int64(growth.y) }
-        if $0.dim[2].size > 0 { $0.dim[2].size &+= Int64(growth.x) }
+        // TensorFlow finds by itself what is not known here.
+        $0.dim[1].size = outputSize.map { Int64($0.y) } ?? -1
+        $0.dim[2].size = outputSize.map { Int64($0.x) } ?? -1
       })
   }
 
@@ -23,7 +25,7 @@ extension SavedModelEditor {
     let old = size(0)
     guard old != batch else { return }
     if let old {
-      let sizes = Sizes(try SavedModelGraph(model, files))
+      let sizes = try sizes()
       try apply(sizes) { baked throws(BakedSizes.Obstacle) in try baked.changes(batch: old, to: batch) }
       forgetShapes(alongAxes: [0])
     }
@@ -31,15 +33,16 @@ extension SavedModelEditor {
     setShapes(input: set, output: set)
   }
 
-  /// The sizes in the graph, and where the operations of the flow stand.
-  private struct Sizes {
-    let baked: BakedSizes
-    let origins: [SavedModelGraph.Origin]
+  private func sizes() throws(ModelError) -> BakedSizes { BakedSizes(try SavedModelGraph(model, files).flow()) }
 
-    init(_ graph: SavedModelGraph) {
-      let (flow, origins) = graph.flowAndOrigins()
-      (baked, self.origins) = (BakedSizes(flow), origins)
-    }
+  /// The place of an operation: a node of a function, or of the graph itself.
+  private struct Origin: Hashable, Comparable {
+    var function: String
+    var node: String
+
+    init(_ place: Flow.Place) { (function, node) = (place.function, place.name) }
+
+    static func < (a: Self, b: Self) -> Bool { (a.function, a.node) < (b.function, b.node) }
   }
 
   /// New numbers for an input of a node.
@@ -51,42 +54,39 @@ extension SavedModelEditor {
   }
 
   private mutating func apply(
-    _ sizes: Sizes, _ changes: (BakedSizes) throws(BakedSizes.Obstacle) -> [BakedSizes.Change]
+    _ sizes: BakedSizes, _ changes: (BakedSizes) throws(BakedSizes.Obstacle) -> [BakedSizes.Change]
   ) throws(ModelError) {
-    let library = Dictionary(
-      meta.graphDef.library.function.enumerated().map { ($1.signature.name, $0) }, uniquingKeysWith: { first, _ in first })
-    func node(_ origin: SavedModelGraph.Origin) -> TF_NodeDef {
-      nodes(of: origin.function.flatMap { library[$0] })[origin.node]
-    }
-    func refusal(_ origin: SavedModelGraph.Origin?, _ reason: String) -> ModelError {
-      guard let origin else { return fail(.unsupported, reason) }
-      let node = node(origin)
-      return fail(.unsupported, BakedSizes.sentence(operation: node.op, name: node.name, reason))
+    func refusal(_ node: Int?, _ reason: String) -> ModelError {
+      guard let node = node.map({ sizes.flow.nodes[$0] }) else { return fail(.unsupported, reason) }
+      return fail(
+        .unsupported, BakedSizes.sentence(operation: node.operation, name: node.place.name, reason))
     }
     let found: [BakedSizes.Change]
-    do throws(BakedSizes.Obstacle) { found = try changes(sizes.baked) } catch {
-      throw refusal(error.node.map { sizes.origins[$0] }, error.reason)
+    do throws(BakedSizes.Obstacle) { found = try changes(sizes) } catch {
+      throw refusal(error.node, error.reason)
     }
     let byNode = Dictionary(grouping: found, by: \.node)
-    var replacements: [SavedModelGraph.Origin: [Replacement]] = [:]
-    for (index, origin) in sizes.origins.enumerated() where sizes.baked.resultAxes(index) != nil {
+    var replacements: [Origin: [Replacement]] = [:]
+    for (index, node) in sizes.flow.nodes.enumerated() where sizes.resultAxes(index) != nil {
       let own = (byNode[index] ?? []).map {
+        // The flow has the image first.
         Replacement(
-          input: node(origin).op == "Conv2DBackpropInput" ? 0 : $0.input, old: $0.old, difference: $0.difference,
+          input: node.operation == "Conv2DBackpropInput" ? 0 : $0.input, old: $0.old, difference: $0.difference,
           numbers: $0.numbers)
       }
+      let origin = Origin(node.place)
       // A function that is called twice has one body.
       guard replacements[origin, default: own] == own else {
-        throw refusal(origin, "is run on images of different sizes")
+        throw refusal(index, "is run on images of different sizes")
       }
       replacements[origin] = own
     }
-    let ordered = replacements.filter { !$0.value.isEmpty }.sorted {
-      ($0.key.function ?? "", $0.key.node) < ($1.key.function ?? "", $1.key.node)
-    }
-    for (origin, replacements) in ordered {
-      let function = origin.function.flatMap { library[$0] }
-      for replacement in replacements { replace(replacement, node: origin.node, of: function) }
+    let library = Dictionary(
+      meta.graphDef.library.function.enumerated().map { ($1.signature.name, $0) }, uniquingKeysWith: { first, _ in first })
+    for (origin, replacements) in replacements.sorted(by: { $0.key < $1.key }) where !replacements.isEmpty {
+      let function = origin.function.isEmpty ? nil : library[origin.function]
+      guard let node = nodes(of: function).firstIndex(where: { $0.name == origin.node }) else { continue }
+      for replacement in replacements { replace(replacement, node: node, of: function) }
     }
   }
 

@@ -64,7 +64,7 @@ extension ONNX_NodeProto {
 }
 
 /// New operations for an ONNX graph, each behind those whose values it reads.
-struct ONNXBuilder {
+struct ONNXAdditions {
   private(set) var names: ONNXNames
   private(set) var nodes: [ONNX_NodeProto] = []
   private(set) var initializers: [ONNX_TensorProto] = []
@@ -118,7 +118,7 @@ struct ONNXBuilder {
     return name
   }
 
-  mutating func add(_ step: PixelStep, after input: String, layout: ONNXEditor.Layout, opset: Int) -> String {
+  mutating func add(_ step: PixelStep, after input: String, layout: ImageLayout, opset: Int) -> String {
     switch step {
     case .channels(let order):
       // One by one: of a single Gather in another order than the reversed one, OpenVINO 2026.4 computes the inverse.
