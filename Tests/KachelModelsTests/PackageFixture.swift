@@ -158,6 +158,22 @@ struct NetworkFixture {
     return name
   }
 
+  /// Makes a tensor the content of an operation instead.
+  mutating func constantNode(_ tensor: String) -> String {
+    let value = graph.initializer.first { $0.name == tensor } ?? ONNX_TensorProto()
+    graph.initializer.removeAll { $0.name == tensor }
+    graph.node.append(
+      .with {
+        ($0.opType, $0.output) = ("Constant", [tensor])
+        $0.attribute = [
+          .with {
+            ($0.name, $0.t) = ("value", value)
+          }
+        ]
+      })
+    return tensor
+  }
+
   mutating func transpose(toFirst: Bool) { add("Transpose", ints: ["perm": toFirst ? [0, 3, 1, 2] : [0, 2, 3, 1]]) }
 
   mutating func convolution(outputs: Int = 4, inputs: Int = 4, stride: Int64 = 1, transposed: Bool = false) {
