@@ -32,6 +32,18 @@ struct GraphTensor: Sendable {
 
   static let channelsFirst = [0, 3, 1, 2]
 
+  init(name: String, type: ElementType, shape: [Dimension], order: [Int]) {
+    (self.name, self.type, self.shape, self.order) = (name, type, shape, order)
+  }
+
+  /// A value with the shape given, of which sizes that are not known are asked of the value itself.
+  init(_ name: String, _ type: ElementType, _ shape: [Dimension?], order: [Int]) {
+    let known = shape.enumerated().map { axis, size in
+      size ?? Dimension(axis: order.firstIndex(of: axis) ?? axis, of: name)
+    }
+    self.init(name: name, type: type, shape: known, order: order)
+  }
+
   var rank: Int { shape.count }
   var isInOrder: Bool { order == Array(0..<order.count) }
   /// The shape of the ONNX value.
@@ -39,6 +51,20 @@ struct GraphTensor: Sendable {
 
   /// Where one of TensorFlow's axes is in the ONNX value.
   func place(of axis: Int) -> Int { order.firstIndex(of: axis) ?? axis }
+
+  /// A value of the same shape.
+  func named(_ name: String) -> Self {
+    var tensor = self
+    tensor.name = name
+    return tensor
+  }
+
+  /// A value without some of the axes; the others stay in their order.
+  func without(_ axes: Set<Int>, _ name: String) -> Self {
+    let kept = (0..<rank).filter { !axes.contains($0) }
+    return Self(
+      name: name, type: type, shape: kept.map { shape[$0] }, order: order.compactMap { kept.firstIndex(of: $0) })
+  }
 }
 
 enum VariableReference: Sendable {

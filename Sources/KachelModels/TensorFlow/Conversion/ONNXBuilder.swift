@@ -29,6 +29,8 @@ struct ONNXBuilder {
   var initializers: [String: Initializer] = [:]
 
   private var names: Set<String> = []
+  /// With which number a name that is taken is tried next.
+  private var numbers: [String: Int] = [:]
   private var constants: [ConstantKey: String] = [:]
   private var constantCount = 0
   private var transposes: [TransposeKey: String] = [:]
@@ -52,8 +54,9 @@ struct ONNXBuilder {
   /// The name, or with a number where another value has it.
   mutating func unique(_ name: String) -> String {
     if names.insert(name).inserted { return name }
-    var number = 1
+    var number = numbers[name, default: 1]
     while !names.insert("\(name)_\(number)").inserted { number += 1 }
+    numbers[name] = number + 1
     return "\(name)_\(number)"
   }
 

@@ -21,7 +21,7 @@ extension GraphTranslation {
       var names: [String] = []
       for index in 0..<3 { names.append(try tensor(index, inputs, operation).name) }
       let type = try tensor(0, inputs, operation).type
-      return [result(builder.add("Range", names, operation.name), type, [nil], order: [0])]
+      return [GraphTensor(builder.add("Range", names, operation.name), type, [nil], order: [0])]
     default: return nil
     }
   }
@@ -64,7 +64,7 @@ extension GraphTranslation {
       shape[axis] = parts.dropFirst().reduce(parts[0].shape[axis]) { Dimension.simpler($0, $1.shape[axis]) }
     }
     shape[place] = parts.reduce(Dimension(0)) { sum, part in sum.flatMap { $0 + part.shape[place] } }
-    return result(name, parts[0].type, shape, order: order)
+    return GraphTensor(name, parts[0].type, shape, order: order)
   }
 
   private mutating func packed(
@@ -80,7 +80,7 @@ extension GraphTranslation {
       builder.add("Unsqueeze", $0.name, axes: [axis], inputFrom: 13, "\(operation.name)/unsqueeze")
     }
     let shape = first.shape[..<axis] + [Dimension(parts.count)] + first.shape[axis...]
-    return result(
+    return GraphTensor(
       builder.add("Concat", names, operation.name, [.init("axis", axis)]), first.type, Array(shape),
       order: Array(shape.indices))
   }
@@ -121,9 +121,9 @@ extension GraphTranslation {
       if isUnpack {
         let name = builder.add(
           "Squeeze", output, axes: [input.place(of: place)], inputFrom: 13, "\(operation.name)/squeeze")
-        return without([place], input, name)
+        return input.without([place], name)
       }
-      var part = with(input, output)
+      var part = input.named(output)
       part.shape[place] = Dimension(size)
       return part
     }
@@ -138,7 +138,7 @@ extension GraphTranslation {
     }
     if factors.allSatisfy({ $0.number == 1 }) { return input }
     let repeats = builder.vector(input.order.map { factors[$0] }, "\(operation.name)/repeats")
-    return result(
+    return GraphTensor(
       builder.add("Tile", [input.name, repeats], operation.name), input.type,
       zip(input.shape, factors).map { $0 * $1 }, order: input.order)
   }
@@ -152,7 +152,7 @@ extension GraphTranslation {
       throw unsupported(operation, "its shape is not known before the network runs")
     }
     let sizes = builder.vector(shape, "\(operation.name)/shape")
-    return result(
+    return GraphTensor(
       builder.add("Expand", [value.name, sizes], operation.name), value.type, shape, order: Array(shape.indices))
   }
 
@@ -166,6 +166,6 @@ extension GraphTranslation {
     let place = try place(axis, rank: input.rank, operation)
     let shape = input.shape[..<place] + indices.shape + input.shape[(place + 1)...]
     let name = builder.add("Gather", [input.name, indices.name], operation.name, [.init("axis", place)])
-    return result(name, input.type, Array(shape), order: Array(shape.indices))
+    return GraphTensor(name, input.type, Array(shape), order: Array(shape.indices))
   }
 }

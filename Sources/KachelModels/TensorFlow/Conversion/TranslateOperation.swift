@@ -116,13 +116,4 @@ extension GraphTranslation {
     guard (0..<rank).contains(place) else { throw damaged("the node \(operation.name) names the axis \(axis)") }
     return place
   }
-
-  /// A value with the shape given, of which sizes that are not known are asked of the value itself.
-  func result(_ name: String, _ type: ElementType, _ shape: [Dimension?], order: [Int]) -> GraphTensor {
-    GraphTensor(
-      name: name, type: type,
-      shape: shape.enumerated().map { axis, size in
-        size ?? Dimension(axis: order.firstIndex(of: axis) ?? axis, of: name)
-      }, order: order)
-  }
 }

@@ -78,7 +78,7 @@ extension GraphTranslation {
     case "Relu6":
       let input = try one(&self)
       let bounds = [0, 6].map { builder.scalar($0, input.type, "\(name)/bound") }
-      return with(input, builder.add("Clip", [input.name] + bounds, name))
+      return input.named(builder.add("Clip", [input.name] + bounds, name))
     case "LeakyRelu":
       return unary("LeakyRelu", try one(&self), name, [.init("alpha", operation.number("alpha", 0.2))])
     case "Elu": return unary("Elu", try one(&self), name, [.init("alpha", Float(1))])
@@ -119,23 +119,17 @@ extension GraphTranslation {
 
   // MARK: Parts of translations
 
-  func with(_ tensor: GraphTensor, _ name: String) -> GraphTensor {
-    var tensor = tensor
-    tensor.name = name
-    return tensor
-  }
-
   mutating func unary(
     _ kind: String, _ input: GraphTensor, _ name: String, _ attributes: [ONNX_AttributeProto] = []
-  ) -> GraphTensor { with(input, builder.add(kind, [input.name], name, attributes)) }
+  ) -> GraphTensor { input.named(builder.add(kind, [input.name], name, attributes)) }
 
   mutating func square(_ input: GraphTensor, _ name: String) -> GraphTensor {
-    with(input, builder.add("Mul", [input.name, input.name], name))
+    input.named(builder.add("Mul", [input.name, input.name], name))
   }
 
   /// An operation with a number as its second input.
   mutating func number(_ kind: String, _ input: GraphTensor, _ number: Double, _ name: String) -> GraphTensor {
-    with(input, builder.add(kind, [input.name, builder.scalar(number, input.type, "\(name)/number")], name))
+    input.named(builder.add(kind, [input.name, builder.scalar(number, input.type, "\(name)/number")], name))
   }
 
   mutating func scalar(_ number: Double, _ type: ElementType, _ name: String) -> GraphTensor {
@@ -193,7 +187,7 @@ extension GraphTranslation {
       names.append(try aligned(input, rank: rank, order, operation, dropsAxes: !candidates.isEmpty))
     }
     let output = builder.add(kind, names, name)
-    return result(output, type, broadcast(shapes, rank: rank), order: order)
+    return GraphTensor(output, type, broadcast(shapes, rank: rank), order: order)
   }
 
   /// The name of an operand with as many axes as the result, or fewer where axes of size 1 come first.

@@ -29,7 +29,7 @@ extension GraphTranslation {
       let place = try place(axis, rank: input.rank, operation)
       let output = builder.add(
         operation.kind, [input.name], name, [.init("axis", input.place(of: place)), .init("keepdims", 0)])
-      var result = without([place], input, output)
+      var result = input.without([place], output)
       result.type = .int64
       let type = operation.type("output_type") ?? .int64
       return type == .int64 ? result : cast(result, type, "\(name)/cast")
@@ -51,18 +51,10 @@ extension GraphTranslation {
     let output = builder.add(
       kind, input.name, axes: places, inputFrom: kind == "ReduceSum" ? 13 : 18, name,
       [.init("keepdims", keepsAxes ? 1 : 0)])
-    guard keepsAxes else { return without(axes, input, output) }
-    var result = with(input, output)
+    guard keepsAxes else { return input.without(axes, output) }
+    var result = input.named(output)
     for axis in axes { result.shape[axis] = Dimension(1) }
     return result
-  }
-
-  /// A tensor without some of its axes; the others stay in their order.
-  func without(_ axes: Set<Int>, _ input: GraphTensor, _ name: String) -> GraphTensor {
-    let kept = (0..<input.rank).filter { !axes.contains($0) }
-    return GraphTensor(
-      name: name, type: input.type, shape: kept.map { input.shape[$0] },
-      order: input.order.compactMap { kept.firstIndex(of: $0) })
   }
 
   // MARK: Normalisation
@@ -83,7 +75,7 @@ extension GraphTranslation {
     if input.place(of: channel) == 1 {
       var names = [input.name]
       for input in inputs.dropFirst() { names.append(try tensor(input, operation).name) }
-      return with(input, builder.add("BatchNormalization", names, name, [.init("epsilon", epsilon)]))
+      return input.named(builder.add("BatchNormalization", names, name, [.init("epsilon", epsilon)]))
     }
     var numbers: [[Double]] = []
     for input in inputs.dropFirst() {

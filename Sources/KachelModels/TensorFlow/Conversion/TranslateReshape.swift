@@ -19,8 +19,8 @@ extension GraphTranslation {
       }
       guard !gone.isEmpty else { return input }
       let places = gone.map { input.place(of: $0) }.sorted()
-      return without(
-        gone, input, builder.add("Squeeze", input.name, axes: places, inputFrom: 13, operation.name))
+      return input.without(
+        gone, builder.add("Squeeze", input.name, axes: places, inputFrom: 13, operation.name))
     case "ExpandDims":
       guard let target, let axis = argument?.first?.number else {
         throw damaged("the node \(operation.name) has no such axis")
@@ -30,7 +30,7 @@ extension GraphTranslation {
       var order = input.order.map { $0 >= new ? $0 + 1 : $0 }
       order.insert(new, at: place)
       let name = builder.add("Unsqueeze", input.name, axes: [place], inputFrom: 13, operation.name)
-      return result(name, input.type, target, order: order)
+      return GraphTensor(name, input.type, target, order: order)
     default: break
     }
     if let target { return try reshaped(input, to: target, operation) }
@@ -42,7 +42,7 @@ extension GraphTranslation {
       throw unsupported(operation, "its number of axes is not known")
     }
     let sizes = shape.type == .int64 ? shape : cast(shape, .int64, "\(operation.name)/cast")
-    return result(
+    return GraphTensor(
       builder.add("Reshape", [builder.inOrder(input).name, sizes.name], operation.name), input.type,
       Array(repeating: nil, count: rank), order: Array(0..<rank))
   }
@@ -80,7 +80,7 @@ extension GraphTranslation {
     let shape =
       open <= 1
       ? builder.integers(numbers, "\(operation.name)/shape") : builder.vector(known, "\(operation.name)/shape")
-    return result(builder.add("Reshape", [input.name, shape], operation.name), input.type, target, order: order)
+    return GraphTensor(builder.add("Reshape", [input.name, shape], operation.name), input.type, target, order: order)
   }
 
   /// The order of the target's axes when the axes of the input stay in the order that they have; `nil` where axes would
@@ -148,7 +148,7 @@ extension GraphTranslation {
         shape.append(sizes.allSatisfy { $0 == sizes[0] } ? sizes.first ?? Dimension(1) : nil)
       }
       shape += [a.shape[a.rank - 2], b.shape[b.rank - 1]]
-      return result(
+      return GraphTensor(
         builder.add("MatMul", [a.name, b.name], operation.name), a.type, shape, order: Array(0..<rank))
     case "Einsum":
       guard let equation = operation.text("equation"), let output = equation.components(separatedBy: "->").last,
@@ -167,7 +167,7 @@ extension GraphTranslation {
         names.append(operand.name)
       }
       let shape = output.filter { $0 != " " }.map { sizes[$0] }
-      return result(
+      return GraphTensor(
         builder.add("Einsum", names, operation.name, [.init("equation", equation)]),
         try tensor(0, inputs, operation).type, shape, order: Array(shape.indices))
     default: return nil

@@ -46,7 +46,7 @@ extension GraphTranslation {
         let constant = builder.constant(scales, .float, [4], "\(name)/scales")
         let output = builder.add(
           "Resize", [image.name, noRegion(name), builder.initializer(constant)], name, attributes)
-        return result(output, image.type, shape, order: image.order)
+        return GraphTensor(output, image.type, shape, order: image.order)
       }
       sizes = builder.vector([image.shape[image.order[0]], image.shape[image.order[1]]] + target, "\(name)/sizes")
     } else {
@@ -61,7 +61,7 @@ extension GraphTranslation {
     }
     let none = noRegion(name)
     let output = builder.add("Resize", [image.name, none, none, sizes], name, attributes)
-    return result(output, image.type, shape, order: image.order)
+    return GraphTensor(output, image.type, shape, order: image.order)
   }
 
   /// What stands for inputs of `Resize` that are not used; they may not be left out before version 13.

@@ -62,13 +62,13 @@ extension GraphTranslation {
       for axis in cut {
         shape[axis] = plan.axes[axis].isElement ? Dimension(1) : plan.size(of: axis, input.shape[axis])
       }
-      result = self.result(builder.add("Slice", names, name), input.type, shape, order: input.order)
+      result = GraphTensor(builder.add("Slice", names, name), input.type, shape, order: input.order)
     }
     let elements = Set(plan.axes.indices.filter { plan.axes[$0].isElement })
     if !elements.isEmpty {
       let places = elements.map { result.place(of: $0) }.sorted()
       let squeezed = builder.add("Squeeze", result.name, axes: places, inputFrom: 13, "\(name)/squeeze")
-      result = without(elements, result, squeezed)
+      result = result.without(elements, squeezed)
     }
     let new = plan.parts.indices.filter { plan.parts[$0] == .new }
     guard !new.isEmpty else { return result }
@@ -94,7 +94,7 @@ extension GraphTranslation {
       builder.integers(places.map { _ in Int(Int32.min) }, "\(name)/ends"), builder.integers(places, "\(name)/axes"),
       builder.integers(places.map { _ in -1 }, "\(name)/steps"),
     ]
-    return with(input, builder.add("Slice", names, name))
+    return input.named(builder.add("Slice", names, name))
   }
 
   mutating func padded(
@@ -120,7 +120,7 @@ extension GraphTranslation {
       names.append(value.name)
     }
     let mode = operation.kind == "MirrorPad" ? "reflect" : "constant"
-    return result(
+    return GraphTensor(
       builder.add("Pad", names, operation.name, [.init("mode", mode)]), input.type, shape, order: input.order)
   }
 
@@ -145,6 +145,6 @@ extension GraphTranslation {
       if end > 0 { parts.append(part(-1, -1 - end, &builder)) }
       last = builder.add("Concat", parts, name, [.init("axis", place)])
     }
-    return result(last, input.type, shape, order: input.order)
+    return GraphTensor(last, input.type, shape, order: input.order)
   }
 }

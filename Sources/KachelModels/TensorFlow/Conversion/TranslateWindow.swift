@@ -211,7 +211,7 @@ extension GraphTranslation {
     var shape: [Dimension?] = image.shape
     shape[image.order[1]] = channels
     (shape[image.order[2]], shape[image.order[3]]) = (sizes[0], sizes[1])
-    return result(name, image.type, shape, order: image.order)
+    return GraphTensor(name, image.type, shape, order: image.order)
   }
 
   /// The name of the filter with its axes in ONNX' order, and its shape in TensorFlow's: height, width, and channels.
