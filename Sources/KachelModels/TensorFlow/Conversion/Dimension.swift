@@ -35,6 +35,8 @@ struct Dimension: Hashable, Sendable {
   private static let mostTerms = 16
   private static let mostFactors = 6
   private static let longestKey = 2000
+  /// Numbers up to this one are added and divided without a thought of overflow.
+  private static let largestNumber = 1 << 48
 
   private init?(_ terms: [Term]) {
     var sums: [[Unknown]: Int] = [:]
@@ -61,6 +63,8 @@ struct Dimension: Hashable, Sendable {
 
   fileprivate var key: String { terms.map { "\($0.coefficient)*\($0.key)" }.joined(separator: "+") }
 
+  private var isModest: Bool { terms.allSatisfy { $0.coefficient.magnitude < Self.largestNumber } }
+
   // Each is nil where the formula becomes too long or its numbers too large.
 
   static func + (a: Self, b: Self) -> Self? { Self(a.terms + b.terms) }
@@ -82,7 +86,7 @@ struct Dimension: Hashable, Sendable {
 
   /// Divided by a number and rounded down.
   static func / (a: Self, divisor: Int) -> Self? {
-    guard divisor > 0 else { return nil }
+    guard divisor > 0, divisor < largestNumber, a.isModest else { return nil }
     if divisor == 1 { return a }
     var whole: [Term] = [], rest: [Term] = []
     for term in a.terms {
@@ -127,7 +131,7 @@ struct Dimension: Hashable, Sendable {
 
   /// The formula whose product with `divisor` this is, where there is one and `divisor` is a single product.
   func divided(exactlyBy divisor: Self) -> Self? {
-    guard divisor.terms.count == 1, let by = divisor.terms.first else { return nil }
+    guard divisor.terms.count == 1, let by = divisor.terms.first, isModest, divisor.isModest else { return nil }
     var quotient: [Term] = []
     for term in terms {
       var factors = term.factors

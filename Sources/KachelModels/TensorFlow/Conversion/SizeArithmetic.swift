@@ -110,7 +110,8 @@ extension GraphTranslation {
       return SizeTensor(elements: picked, shape: inputs[1].shape, type: first.type)
     case "Range":
       guard inputs.count == 3, let start = first.elements.first?.number, let end = inputs[1].elements.first?.number,
-        let step = inputs[2].elements.first?.number, step != 0, abs(end - start) / abs(step) < Self.mostElements
+        let step = inputs[2].elements.first?.number, step != 0,
+        [start, end, step].allSatisfy({ $0.magnitude < 1 << 40 }), abs(end - start) / abs(step) < Self.mostElements
       else { return nil }
       let numbers = stride(from: start, to: end, by: step).map { Dimension($0) }
       return SizeTensor(elements: numbers, shape: [numbers.count], type: first.type)
@@ -166,7 +167,7 @@ extension GraphTranslation {
     guard
       let shape = Self.targetShape(
         operation, dimensions, inputs.count > 1 ? inputs[1].elements : nil)?.compactMap(\.number),
-      shape.reduce(1, *) == first.elements.count
+      VariableBundle.count(shape) == first.elements.count
     else { return nil }
     return SizeTensor(elements: first.elements, shape: shape, type: first.type)
   }

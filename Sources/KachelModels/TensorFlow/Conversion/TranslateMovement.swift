@@ -99,6 +99,9 @@ extension GraphTranslation {
     var sizes: [Int]
     if operation.kind == "SplitV" {
       sizes = try integers(1, inputs, operation)
+      guard sizes.count <= 4096, sizes.allSatisfy({ $0 >= -1 && $0 <= Int32.max }) else {
+        throw damaged("the node \(operation.name) does not split its input")
+      }
       if let open = sizes.firstIndex(of: -1) { sizes[open] = total - sizes.reduce(1, +) }
     } else {
       let count = operation.integer(isUnpack ? "num" : "num_split")

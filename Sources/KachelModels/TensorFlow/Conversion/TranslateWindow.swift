@@ -219,30 +219,25 @@ extension GraphTranslation {
     _ operation: TensorFlowOperation, _ inputs: [GraphValue], _ order: [Int], _ isDepthwise: Bool
   ) throws(ModelError) -> (name: String, shape: [Int]) {
     let value = try input(1, inputs, operation)
-    let (name, shape): (String, [Int])
+    let known: [Int]
     if case .constant(let constant) = value {
-      shape = constant.shape
-      guard shape.count == 4 else { throw damaged("the filter of the node \(operation.name) has \(shape.count) axes") }
-      let grouped = [shape[2] * shape[3], 1, shape[0], shape[1]]
-      name = builder.initializer(constant, permutation: order, shape: isDepthwise ? grouped : nil)
+      known = constant.shape
     } else {
-      let tensor = try tensor(value, operation)
-      shape = tensor.shape.compactMap(\.number)
-      guard shape.count == 4, tensor.rank == 4 else {
-        throw unsupported(operation, "the shape of its filter is not known")
-      }
-      let arranged = builder.arranged(tensor, order).name
-      let grouped = [shape[2] * shape[3], 1, shape[0], shape[1]]
-      name =
-        isDepthwise
-        ? builder.add(
-          "Reshape", [arranged, builder.integers(grouped, "\(operation.name)/shape")], "\(operation.name)/filter")
-        : arranged
+      known = try tensor(value, operation).shape.compactMap(\.number)
     }
-    guard shape.allSatisfy({ $0 > 0 && $0 < 1 << 20 }) else {
-      throw damaged("the filter of the node \(operation.name) is empty")
+    guard known.count == 4, known.allSatisfy({ $0 > 0 && $0 < 1 << 20 }) else {
+      throw unsupported(operation, "the shape of its filter is not known, or is none")
     }
-    return (name, shape)
+    let grouped = [known[2] * known[3], 1, known[0], known[1]]
+    if case .constant(let constant) = value {
+      return (builder.initializer(constant, permutation: order, shape: isDepthwise ? grouped : nil), known)
+    }
+    let tensor = try tensor(value, operation)
+    guard tensor.rank == 4 else { throw unsupported(operation, "the shape of its filter is not known, or is none") }
+    let arranged = builder.arranged(tensor, order).name
+    guard isDepthwise else { return (arranged, known) }
+    let shape = builder.integers(grouped, "\(operation.name)/shape")
+    return (builder.add("Reshape", [arranged, shape], "\(operation.name)/filter"), known)
   }
 
   /// The two numbers of a list for four axes that belong to rows and columns.

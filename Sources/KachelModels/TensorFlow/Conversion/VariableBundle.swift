@@ -118,11 +118,12 @@ struct VariableBundle: Sendable {
   static func count(_ shape: [Int]) -> Int? {
     var count = 1
     for size in shape {
-      let product = count.multipliedReportingOverflow(by: size)
+      // Where one size is 0 the others are bounded too.
+      let product = count.multipliedReportingOverflow(by: max(size, 1))
       guard size >= 0, !product.overflow, product.partialValue <= Int(Int32.max) else { return nil }
       count = product.partialValue
     }
-    return count
+    return shape.contains(0) ? 0 : count
   }
 
   /// LevelDB's way to store a checksum of bytes that may hold checksums.

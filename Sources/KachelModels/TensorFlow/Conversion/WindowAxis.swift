@@ -15,6 +15,7 @@ struct WindowAxis {
 
   /// `nil` where the window does not fit.
   init?(size: Dimension, kernel: Int, stride: Int, dilation: Int, padding: Padding) {
+    guard size.number ?? 1 > 0, size.number ?? 1 < 1 << 40 else { return nil }
     let reach = (kernel - 1) * dilation + 1
     switch padding {
     case .same:
