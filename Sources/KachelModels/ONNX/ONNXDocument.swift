@@ -9,6 +9,8 @@ struct ONNXDocument {
   var model: ONNX_ModelProto
   /// The large weights, without their content.
   let weights: [ONNX_TensorProto]
+  /// Those of them by name whose content is not all there.
+  let incomplete: Set<String>
   private let bytes: [UInt8]
   /// Where the large weights are, with their tags and lengths, as parts of a graph.
   private let weightRanges: [Range<Int>]
@@ -19,6 +21,7 @@ struct ONNXDocument {
   private enum Field {
     static let graph: UInt64 = 7
     static let initializer: UInt64 = 5
+    static let rawContent: UInt64 = 9
     static let tensorContent: Set<UInt64> = [4, 5, 6, 7, 9, 10, 11]
   }
 
@@ -36,7 +39,7 @@ struct ONNXDocument {
     }
     self.model = model
     self.bytes = bytes
-    (weights, weightRanges) = (split.weights, split.ranges)
+    (weights, weightRanges, incomplete) = (split.weights, split.ranges, split.incomplete)
   }
 
   /// The graph with all its weights, the large ones without their content.
@@ -83,17 +86,21 @@ struct ONNXDocument {
 
   private static func split(
     _ bytes: UnsafeRawBufferPointer
-  ) -> (rest: [UInt8], weights: [ONNX_TensorProto], ranges: [Range<Int>])? {
+  ) -> (rest: [UInt8], weights: [ONNX_TensorProto], ranges: [Range<Int>], incomplete: Set<String>)? {
     guard let fields = fields(bytes, 0..<bytes.count) else { return nil }
     // Twice the same message would mean both put together.
     let graphs = fields.filter { $0.number == Field.graph }
     guard graphs.count == 1, let graph = graphs[0].content, let parts = Self.fields(bytes, graph) else { return nil }
     var (kept, weights, ranges): ([UInt8], [ONNX_TensorProto], [Range<Int>]) = ([], [], [])
+    var incomplete: Set<String> = []
     for part in parts {
       if part.number == Field.initializer, part.whole.count > large, let content = part.content {
         guard let weight = outline(bytes, content) else { return nil }
-        weights.append(weight)
+        weights.append(weight.tensor)
         ranges.append(part.whole)
+        if !ONNXElementType.holdsAll(weight.tensor, rawBytes: weight.rawBytes, otherBytes: weight.otherBytes) {
+          incomplete.insert(weight.tensor.name)
+        }
       } else {
         kept += bytes[part.whole]
       }
@@ -102,15 +109,26 @@ struct ONNXDocument {
     for field in fields where field.number != Field.graph { rest += bytes[field.whole] }
     append(Field.graph << 3 | 2, to: &rest)
     append(UInt64(kept.count), to: &rest)
-    return (rest + kept, weights, ranges)
+    return (rest + kept, weights, ranges, incomplete)
   }
 
-  /// A tensor without its content.
-  private static func outline(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> ONNX_TensorProto? {
+  /// A tensor without its content, and how much of that there is, as raw bytes and as numbers.
+  private static func outline(
+    _ bytes: UnsafeRawBufferPointer, _ range: Range<Int>
+  ) -> (tensor: ONNX_TensorProto, rawBytes: Int?, otherBytes: Int)? {
     guard let fields = fields(bytes, range) else { return nil }
-    var kept: [UInt8] = []
-    for field in fields where !Field.tensorContent.contains(field.number) { kept += bytes[field.whole] }
-    return try? ONNX_TensorProto(serializedBytes: kept)
+    var (kept, rawBytes, otherBytes): ([UInt8], Int?, Int) = ([], nil, 0)
+    for field in fields {
+      if !Field.tensorContent.contains(field.number) {
+        kept += bytes[field.whole]
+      } else if field.number == Field.rawContent {
+        rawBytes = field.content?.count
+      } else {
+        otherBytes += field.content?.count ?? field.whole.count
+      }
+    }
+    guard let tensor = try? ONNX_TensorProto(serializedBytes: kept) else { return nil }
+    return (tensor, rawBytes, otherBytes)
   }
 
   private static func fields(_ bytes: UnsafeRawBufferPointer, _ range: Range<Int>) -> [WireField]? {

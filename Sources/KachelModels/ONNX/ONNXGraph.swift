@@ -2,9 +2,11 @@
 private import Foundation
 internal import SwiftProtobuf
 
-/// A parsed ONNX file.
+/// A parsed ONNX file, without the content of its large weights.
 struct ONNXGraph {
   let model: ONNX_ModelProto
+  /// Large weights by name whose content is all there.
+  private let complete: Set<String>
   let file: String
   let member: String
 
@@ -13,11 +15,18 @@ struct ONNXGraph {
       throw ModelError(
         .unsupported, file: file, member: member, "the model has more than \(PackageLimits.graphFields) parts")
     }
-    do {
-      model = try ONNX_ModelProto(serializedBytes: bytes)
-    } catch {
-      throw ModelError(
-        .damaged, file: file, member: member, "the model is no ONNX file, or it is damaged or cut off: copy it again")
+    if let document = try? ONNXDocument(bytes, file: file, member: member) {
+      model = document.outline
+      complete = Set(document.weights.map(\.name)).subtracting(document.incomplete)
+    } else {
+      // Of an odd form, or damaged.
+      do {
+        model = try ONNX_ModelProto(serializedBytes: bytes)
+      } catch {
+        throw ModelError(
+          .damaged, file: file, member: member, "the model is no ONNX file, or it is damaged or cut off: copy it again")
+      }
+      complete = []
     }
     guard model.hasGraph, !model.graph.node.isEmpty else {
       throw ModelError(.damaged, file: file, member: member, "the ONNX file holds no operations")
@@ -28,6 +37,7 @@ struct ONNXGraph {
 
   init(model: ONNX_ModelProto, file: String, member: String) {
     (self.model, self.file, self.member) = (model, file, member)
+    complete = []
   }
 
   /// - Parameter layout: of the input.
@@ -36,7 +46,7 @@ struct ONNXGraph {
     let weights = Set(graph.initializer.map(\.name))
     // Before version 4 of the format initializers are listed as inputs too.
     let inputs = graph.input.filter { !weights.contains($0.name) }
-    var survey = Survey()
+    var survey = Survey(complete: complete)
     survey.visit(graph)
     let analysis = FlowAnalysis(flow(input: inputs.first, layout: layout))
     return GraphFacts(
@@ -64,6 +74,7 @@ struct ONNXGraph {
 
   /// Counts what a graph and the graphs inside its operations hold.
   private struct Survey {
+    let complete: Set<String>
     var operations: [String: Int] = [:]
     var parameters = 0
     var missing: [String] = []
@@ -89,7 +100,9 @@ struct ONNXGraph {
       if ONNXElementType.isFloatingPoint(tensor.dataType) {
         parameters = parameters.addingReportingOverflow(count ?? 0).overflow ? .max : parameters + (count ?? 0)
       }
-      if tensor.dataLocation == 1 || !ONNXElementType.holdsAll(tensor, count: count) { missing.append(name) }
+      if tensor.dataLocation == 1 || !complete.contains(name) && !ONNXElementType.holdsAll(tensor, count: count) {
+        missing.append(name)
+      }
     }
   }
 }
@@ -130,6 +143,18 @@ enum ONNXElementType {
       tensor.floatData.count, tensor.int32Data.count, tensor.int64Data.count, tensor.doubleData.count,
       tensor.uint64Data.count, tensor.stringData.count)
     return held >= count || names[tensor.dataType] == nil
+  }
+
+  /// The same of a tensor whose content was left out.
+  ///
+  /// - Parameters:
+  ///   - rawBytes: of its raw content; `nil` where it has none.
+  ///   - otherBytes: of its content in numbers or texts, with what separates them.
+  static func holdsAll(_ tensor: ONNX_TensorProto, rawBytes: Int?, otherBytes: Int) -> Bool {
+    guard let count = count(tensor) else { return false }
+    guard let type = names[tensor.dataType], type.bits > 0 else { return true }
+    // A number has a byte or more.
+    return rawBytes.map { $0 == count * type.bits / 8 } ?? (otherBytes >= count)
   }
 
   /// The numbers in a small tensor.
