@@ -50,7 +50,7 @@ struct Convert: AsyncParsableCommand {
     guard package.format.isPackage else {
       throw ModelError(.option, file: input, "is a network without a package; kachel package makes one")
     }
-    model.apply(to: &package.metadata)
+    try model.apply(to: &package)
     try package.write(to: output, as: model.format(package, for: output), overwrite: overwrite)
   }
 

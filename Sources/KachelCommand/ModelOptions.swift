@@ -15,16 +15,23 @@ struct ModelOptions: ParsableArguments {
     help: "What happens to colour images: ConvertToMonochrome or SplitRgb.", transform: readColorHandling)
   var colorHandling: ColorHandling?
   @Option(help: "The pixels by which tiles overlap on each side.") var border: Int?
+  @Option(
+    help: """
+      The size of tiles that the network is to take, as 1024x1024 (width x height, borders included). Needed in a .czann \
+      where the network takes any.
+      """, transform: readTile)
+  var tile: Size?
   @Option(help: "The version of the metadata to write (default: the oldest that holds the model).") var schema: String?
 
   /// Whether nothing is said.
-  var isEmpty: Bool { pixelType == nil && colorHandling == nil && border == nil && schema == nil }
+  var isEmpty: Bool { pixelType == nil && colorHandling == nil && border == nil && tile == nil && schema == nil }
 
   /// Says it of a package.
-  func apply(to metadata: inout ModelMetadata) {
-    if let pixelType { metadata.setPixelTypes(pixelType) }
-    if let colorHandling { metadata.colorHandling = colorHandling }
-    if let border { metadata.border = AxisPair(y: border, x: border) }
+  func apply(to package: inout ModelPackage) throws {
+    if let pixelType { package.metadata.setPixelTypes(pixelType) }
+    if let colorHandling { package.metadata.colorHandling = colorHandling }
+    if let border { package.metadata.border = AxisPair(y: border, x: border) }
+    if let tile { package = try package.settingSpatialDimensions(height: tile.height, width: tile.width) }
   }
 
   /// The format that an output of that name gets.
@@ -56,6 +63,13 @@ private func readPixelTypes(_ text: String) throws -> [ModelPixelType] {
     }
     return type
   }
+}
+
+private func readTile(_ text: String) throws -> Size {
+  guard let match = text.firstMatch(of: /^(\d{1,5})x(\d{1,5})$/), let width = Int(match.1), let height = Int(match.2),
+    width > 0, height > 0
+  else { throw ValidationError("\(text) is not such as 1024x1024 (width x height)") }
+  return Size(width: width, height: height)
 }
 
 private func readColorHandling(_ text: String) throws -> ColorHandling {

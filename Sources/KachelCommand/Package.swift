@@ -12,7 +12,8 @@ struct Package: ParsableCommand {
       checked before anything is written.
 
         kachel package model/ --name Nuclei --classes Background,Nucleus --pixel-type Gray16 \\
-          --color-handling ConvertToMonochrome --border 8 --license LICENSE.txt -o nuclei.czmodel
+          --color-handling ConvertToMonochrome --border 8 --tile 1024x1024 \\
+          --preprocess per-image-standardization --license LICENSE.txt -o nuclei.czmodel
         kachel package net.onnx --classes Background,Nucleus --border 32 -o nuclei.czann
         kachel package --spec model_spec.json -o nuclei.czmodel
         kachel package old.czmodel --name "Nuclei 2" -o new.czmodel
@@ -38,6 +39,17 @@ struct Package: ParsableCommand {
       format feeds the other, the input is multiplied inside.
       """)
   var input: Input?
+  @Option(
+    help: """
+      A layer to put before the network; once for each, in their order: rgb-to-bgr, rgba-to-bgra, \
+      per-image-standardization, normalization=MEAN/DEVIATION, transpose-channels=2,1,0, shift=X, scale=X. Numbers are \
+      one for all channels or one for each, as normalization=120,117,104/58,57,57.
+      """, transform: readPreprocessing)
+  var preprocess: [Preprocessing] = []
+  @Option(
+    help: "A layer to put behind the network: sigmoid-to-softmax-scores makes two classes of one probability.",
+    transform: readPostprocessing)
+  var postprocess: Postprocessing?
   @Option(help: "What the output means, in a .czann: \(ModelKind.allCases.map(\.rawValue).joined(separator: ", ")).")
   var kind: ModelKind?
   @Option(help: "A class's colour, as Nucleus=#00C8FF; once for each.", transform: readColor) var color: [ClassColor] =
@@ -81,7 +93,9 @@ struct Package: ParsableCommand {
   }
 
   private func describe(_ package: inout ModelPackage) throws {
-    options.apply(to: &package.metadata)
+    if !preprocess.isEmpty { package = try package.prepending(preprocess) }
+    if let postprocess { package = try package.appending(postprocess) }
+    try options.apply(to: &package)
     if let name { package.metadata.name = name }
     if let kind { package.metadata.kind = kind }
     if let classes {
@@ -113,6 +127,45 @@ struct Package: ParsableCommand {
 }
 
 extension ModelKind: ExpressibleByArgument {}
+
+private func readPreprocessing(_ text: String) throws -> Preprocessing {
+  let parts = text.split(separator: "=", maxSplits: 1).map(String.init)
+  let values = parts.count > 1 ? parts[1] : nil
+  func numbers(_ text: some StringProtocol) throws -> [Double] {
+    try text.split(separator: ",", omittingEmptySubsequences: false).map { word in
+      guard let number = Double(word.trimmingCharacters(in: .whitespaces)), number.isFinite else {
+        throw ValidationError("\(word) is no number")
+      }
+      return number
+    }
+  }
+  switch (parts.first, values) {
+  case ("rgb-to-bgr", nil): return .rgbToBGR
+  case ("rgba-to-bgra", nil): return .rgbaToBGRA
+  case ("per-image-standardization", nil): return .perImageStandardization
+  case ("normalization", let values?):
+    let halves = values.split(separator: "/", omittingEmptySubsequences: false)
+    guard halves.count == 2 else { throw ValidationError("\(text) is not such as normalization=120/58") }
+    return .normalization(mean: try numbers(halves[0]), standardDeviation: try numbers(halves[1]))
+  case ("transpose-channels", let values?):
+    let order = try numbers(values).compactMap { Int(exactly: $0) }
+    guard order.count == (try numbers(values).count) else { throw ValidationError("\(text) has no whole numbers") }
+    return .transposeChannels(order)
+  case ("shift", let values?): return .shift(try numbers(values))
+  case ("scale", let values?): return .scale(try numbers(values))
+  default:
+    throw ValidationError(
+      "\(text) is no layer; they are rgb-to-bgr, rgba-to-bgra, per-image-standardization, "
+        + "normalization=MEAN/DEVIATION, transpose-channels=ORDER, shift=NUMBERS and scale=NUMBERS")
+  }
+}
+
+private func readPostprocessing(_ text: String) throws -> Postprocessing {
+  guard text == "sigmoid-to-softmax-scores" else {
+    throw ValidationError("\(text) is no layer; there is sigmoid-to-softmax-scores")
+  }
+  return .sigmoidToSoftmaxScores
+}
 
 struct ClassColor {
   var name: String

@@ -9,16 +9,18 @@ public enum ClassColors {
   /// The colours of the first `count` classes.
   public static func colors(count: Int) -> [RGB] { (0..<max(0, count)).map(color(at:)) }
 
-  /// The first `count` of them without those that were there before.
+  /// The first `count` of them without those that were there before. Their hues are used up after some two hundred;
+  /// further colours are spread over all that there are.
   public static func distinctColors(count: Int) -> [RGB] {
-    var (colors, seen, index) = ([RGB](), Set<RGB>(), 0)
-    // Beyond some hundred, hues differ by less than a channel can tell.
-    while colors.count < count, index < 64 * (count + 1) {
-      let color = color(at: index)
-      if seen.insert(color).inserted { colors.append(color) }
-      index += 1
+    var (colors, seen) = ([RGB](), Set<RGB>())
+    func add(_ color: RGB) { if colors.count < count, seen.insert(color).inserted { colors.append(color) } }
+    for index in 0..<6 * 64 { add(color(at: index)) }
+    for index in 1..<1 << 24 {
+      if colors.count >= count { break }
+      // Multiplied by an odd number, no two numbers below a power of two are the same.
+      let value = index &* 0x9E_3779 & 0xFF_FFFF
+      add(RGB(red: UInt8(value >> 16), green: UInt8(value >> 8 & 0xFF), blue: UInt8(value & 0xFF)))
     }
-    while colors.count < count { colors.append(color(at: colors.count)) }
     return colors
   }
 

@@ -7,7 +7,7 @@ extension ModelPackage {
   /// Where the formats feed networks differently, the input is multiplied in the graph, so that the results are the same:
   /// XML up to 3.1 gives raw pixel values, JSON those divided by the largest of their type. What the other format cannot
   /// say is listed in ``notes``. Borders become overlaps of twice their size, and back; where the axes differ, the
-  /// larger one counts. Shapes are taken from the graph, or from ``ModelMetadata/tileSize`` where it leaves them open.
+  /// larger one counts. A SavedModel becomes ONNX in a `.czann`; see ``SavedModelToONNX``. Shapes are taken from the graph, or from ``ModelMetadata/tileSize`` where it leaves them open.
   ///
   /// - Throws: ``ModelError``: `option` where the format needs what the package does not say, as the pixel type;
   ///   `unsupported` where the network cannot be changed so.
@@ -21,6 +21,7 @@ extension ModelPackage {
     case (.czmodel, .czmodel), (.czann, .czann): break
     default: package.original = nil
     }
+    if case .czann = target { try package.becomeONNX() }
     try package.matchInput(to: target)
     package.format = target
     switch target {
@@ -32,6 +33,18 @@ extension ModelPackage {
   }
 
   mutating func note(_ text: String) { if !notes.contains(text) { notes.append(text) } }
+
+  /// `.czann` packages hold ONNX; a SavedModel that cannot become one stays what it is, which their first versions allow.
+  private mutating func becomeONNX() throws(ModelError) {
+    guard case .savedModel(let model) = graph else { return }
+    do throws(ModelError) {
+      graph = try SavedModelToONNX(model).convert()
+      note("the SavedModel was converted to ONNX")
+    } catch {
+      guard error.kind == .unsupported else { throw error }
+      note("the network stays a SavedModel, which not every version of ZEN takes in a .czann: \(error.reason)")
+    }
+  }
 
   // MARK: Input
 
@@ -48,16 +61,12 @@ extension ModelPackage {
     let largest = try largestValues()
     guard largest.contains(where: { $0 != 1 }) else { return }
     let same = Set(largest).count == 1
-    try multiplyInput(by: (same ? [largest[0]] : largest).map { isScaled ? $0 : 1 / $0 })
+    graph = try editing.prepending([.scale((same ? [largest[0]] : largest).map { isScaled ? $0 : 1 / $0 })])
     let numbers = (same ? [largest[0]] : largest).map { "\(Int($0))" }.joined(separator: ", ")
     note(
       isScaled
         ? "the network took raw values and is now fed values from 0 to 1: its input is multiplied by \(numbers)"
         : "the network took values from 0 to 1 and is now fed raw values: its input is divided by \(numbers)")
-  }
-
-  private mutating func multiplyInput(by factors: [Double]) throws(ModelError) {
-    throw fail(.unsupported, "its input would have to be multiplied by \(factors)")
   }
 
   /// The largest value of each of the network's input channels, 1 for floating point.

@@ -18,6 +18,7 @@ public struct SavedModelFiles: Sendable {
   private let source: Source
   /// What stands in for files of the source.
   private var replacements: [String: [UInt8]] = [:]
+  private var isOriginal = true
 
   static let graphName = "saved_model.pb"
   static let indexName = "variables/variables.index"
@@ -78,19 +79,19 @@ public struct SavedModelFiles: Sendable {
     var copy = self
     copy.files[name] = bytes.count
     copy.replacements[name] = bytes
+    copy.isOriginal = false
     return copy
   }
 
-  /// The zip that the files came in, where nothing else was in it and none was replaced.
-  var originalZip: [UInt8]? {
-    if case .zip(let bytes, root: "") = source, replacements.isEmpty { bytes } else { nil }
-  }
+  /// The zip that the files came in, where nothing else was in it and none was replaced or removed.
+  var originalZip: [UInt8]? { if case .zip(let bytes, root: "") = source, isOriginal { bytes } else { nil } }
 
   /// The same SavedModel without one of its files.
   func removing(_ name: String) -> Self {
     var copy = self
     copy.files[name] = nil
     copy.replacements[name] = nil
+    copy.isOriginal = false
     return copy
   }
 
