@@ -31,6 +31,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
@@ -65,7 +66,10 @@ let package = Package(
       swiftSettings: settings),
     .target(
       name: "KachelModels",
-      dependencies: ["KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      dependencies: [
+        "KachelBytes", "KachelPixels", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        .product(name: "Yams", package: "Yams"),
+      ],
       exclude: ["Generated/README.md", "ONNX/onnx.proto", "TensorFlow/saved_model.proto"],
       swiftSettings: settings),
     .target(name: "CKachelEngines", cSettings: [.define("_GNU_SOURCE")]),
