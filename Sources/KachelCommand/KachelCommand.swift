@@ -9,7 +9,9 @@ struct KachelCommand: AsyncParsableCommand {
     commandName: "kachel",
     abstract: "Trained segmentation networks on microscope images of any size.",
     version: kachelVersion,
-    subcommands: [Segment.self, Convert.self, Inspect.self, Compare.self, Prove.self, Package.self, Unpack.self])
+    subcommands: [
+      Segment.self, Convert.self, Inspect.self, Verify.self, Compare.self, Prove.self, Package.self, Unpack.self,
+    ])
 
   static func main() async {
     do {

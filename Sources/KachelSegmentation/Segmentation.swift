@@ -100,7 +100,7 @@ public struct Segmentation: Sendable {
 
   /// Reads the network, chooses the tiles and lists them.
   private func prepare(_ engine: any Engine, _ outputs: SegmentationOutputs) throws -> PreparedRun {
-    let network = try readNetwork(engine)
+    let network = try package.graph.network(engine, name: package.path)
     let description = image.description
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
     let mapping = try InputMapping(
@@ -124,51 +124,5 @@ public struct Segmentation: Sendable {
     return try PreparedRun(
       segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision, threads: threads,
       cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
-  }
-
-  private func readNetwork(_ engine: any Engine) throws -> any Network {
-    let name = package.path
-    switch package.graph {
-    case .onnx(let bytes): return try engine.read(.onnx(bytes), name: name)
-    case .savedModel(let archive):
-      let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-\(UUID().uuidString)").path
-      do {
-        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
-      } catch {
-        throw ModelError(
-          .cannotWrite, file: folder,
-          "the folder for the unpacked model cannot be created: \(error.localizedDescription)")
-      }
-      return try UnpackedNetwork(folder: folder) {
-        try archive.extract(to: folder)
-        return try engine.read(.savedModel(folder: folder), name: name)
-      }
-    case .classical(let description):
-      throw ModelError(.unsupported, file: name, "a \(description) cannot be run")
-    }
-  }
-}
-
-/// A network in an unpacked folder, which lives as long as the network: the engine may read it again.
-private final class UnpackedNetwork: Network {
-  private let folder: String
-  private let network: any Network
-
-  init(folder: String, _ read: () throws -> any Network) throws {
-    do {
-      network = try read()
-    } catch {
-      try? FileManager.default.removeItem(atPath: folder)
-      throw error
-    }
-    self.folder = folder
-  }
-
-  deinit { try? FileManager.default.removeItem(atPath: folder) }
-
-  var inputs: [KachelEngines.Port] { network.inputs }
-  var outputs: [KachelEngines.Port] { network.outputs }
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
-    try network.compile(inputShape: inputShape, threads: threads, streams: streams)
   }
 }

@@ -58,7 +58,7 @@ extension ModelPackage {
   }
 
   /// Gray channels made from colour ones are counted once: packages mean either.
-  private var acceptedChannelCounts: Set<Int> {
+  var acceptedChannelCounts: Set<Int> {
     var counts: Set = [metadata.channelCount]
     if metadata.colorHandling == .convertToMonochrome { counts.insert(metadata.channels.count) }
     return counts

@@ -65,6 +65,8 @@ public struct BioImageIOPackage: Sendable {
     public var relative = 1e-3
     /// How many of a million elements may be further off.
     public var mismatchesPerMillion = 100.0
+
+    public init() {}
   }
 
   /// The folder or archive.

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import KachelEngines
+import KachelModels
+
+extension ModelGraph {
+  /// The network as an engine has read it.
+  ///
+  /// - Parameter name: what errors call it: the package's file.
+  func network(_ engine: any Engine, name: String) throws -> any Network {
+    switch self {
+    case .onnx(let bytes): return try engine.read(.onnx(bytes), name: name)
+    case .savedModel(let archive):
+      let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-\(UUID().uuidString)").path
+      do {
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+      } catch {
+        throw ModelError(
+          .cannotWrite, file: folder,
+          "the folder for the unpacked model cannot be created: \(error.localizedDescription)")
+      }
+      return try UnpackedNetwork(folder: folder) {
+        try archive.extract(to: folder)
+        return try engine.read(.savedModel(folder: folder), name: name)
+      }
+    case .classical(let description):
+      throw ModelError(.unsupported, file: name, "a \(description) cannot be run")
+    }
+  }
+}
+
+/// A network in an unpacked folder, which lives as long as the network: the engine may read it again.
+private final class UnpackedNetwork: Network {
+  private let folder: String
+  private let network: any Network
+
+  init(folder: String, _ read: () throws -> any Network) throws {
+    do {
+      network = try read()
+    } catch {
+      try? FileManager.default.removeItem(atPath: folder)
+      throw error
+    }
+    self.folder = folder
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: folder) }
+
+  var inputs: [KachelEngines.Port] { network.inputs }
+  var outputs: [KachelEngines.Port] { network.outputs }
+  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
+    try network.compile(inputShape: inputShape, threads: threads, streams: streams)
+  }
+}

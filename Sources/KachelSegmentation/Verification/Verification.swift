@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+public import KachelEngines
+public import KachelImages
+public import KachelModels
+
+/// Looks for everything that can be wrong with a model package: first without running it, then by running it.
+///
+/// ```swift
+/// let report = try await Verification(of: "nuclei.czann").report()
+/// for check in report.checks { print(check.status, check.name, check.text) }
+/// ```
+public struct Verification: Sendable {
+  /// The package: `.czmodel`, `.czseg`, `.czann`, or of the BioImage Model Zoo.
+  public let path: String
+  /// A real image of the kind that the model was made for, on which it is run too.
+  public let image: (any ImageSource)?
+  /// The image's channels that the model gets, in this order, by name or by index; all if `nil`.
+  public var channels: [String]?
+
+  public init(of path: String, image: (any ImageSource)? = nil) {
+    self.path = path
+    self.image = image
+  }
+
+  /// Does all checks. A package that cannot even be read has one, which failed.
+  ///
+  /// - Parameter engine: the default is OpenVINO. Without it what needs to run is skipped, and the report says so.
+  /// - Throws: ``ModelError`` where there is no such file, ``SegmentationError`` and ``ImageError`` where the image does
+  ///   not fit the model or cannot be read.
+  public func report(engine: (any Engine)? = nil) async throws -> VerificationReport {
+    try await Stage(name: "kachel-verify").run { try report(on: engine) }
+  }
+
+  private func report(on engine: (any Engine)?) throws -> VerificationReport {
+    let subject: VerificationSubject
+    do throws(ModelError) { subject = try VerificationSubject(at: path) } catch {
+      guard error.kind != .cannotRead else { throw error }
+      return VerificationReport(
+        file: path, format: nil,
+        checks: [Check("container", .failed, (error.member.map { "\($0): " } ?? "") + error.reason)])
+    }
+    return VerificationReport(
+      file: path, format: subject.format, checks: subject.staticChecks + (try running(subject, engine)))
+  }
+
+  private func running(_ subject: VerificationSubject, _ given: (any Engine)?) throws -> [Check] {
+    if let obstacle = subject.obstacle { return [Check("run", .skipped, obstacle)] }
+    let engine: any Engine
+    if let given {
+      engine = given
+    } else {
+      do throws(EngineError) { engine = try OpenVINO.load() } catch {
+        return [Check("run", .skipped, error.reason)]
+      }
+    }
+    do {
+      let checks = try subject.runningChecks(engine)
+      guard let image else { return checks }
+      return checks + [try subject.imageCheck(image, channels: channels, engine)]
+    } catch let error as EngineError {
+      return [Check("run", .failed, error.reason)]
+    }
+  }
+}
