@@ -146,6 +146,4 @@ struct SavedModelFixture {
 
 extension ModelGraph {
   var onnxBytes: [UInt8] { if case .onnx(let bytes) = self { bytes } else { [] } }
-  /// The graph of an ONNX file.
-  var onnx: ONNX_ModelProto { get throws { try ONNX_ModelProto(serializedBytes: onnxBytes) } }
 }
