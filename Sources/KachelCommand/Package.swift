@@ -42,14 +42,16 @@ struct Package: ParsableCommand {
   @Option(
     help: """
       A layer to put before the network; once for each, in their order: rgb-to-bgr, rgba-to-bgra, \
-      per-image-standardization, normalization=MEAN/DEVIATION, transpose-channels=2,1,0, shift=X, scale=X. Numbers are \
+      per-image-standardization, zero-mean-unit-variance=1e-6, normalization=MEAN/DEVIATION, transpose-channels=2,1,0, shift=X, scale=X. Numbers are \
       one for all channels or one for each, as normalization=120,117,104/58,57,57.
       """, transform: readPreprocessing)
   var preprocess: [Preprocessing] = []
   @Option(
-    help: "A layer to put behind the network: sigmoid-to-softmax-scores makes two classes of one probability.",
-    transform: readPostprocessing)
-  var postprocess: Postprocessing?
+    help: """
+      A layer to put behind the network; once for each, in their order: sigmoid, softmax, sigmoid-to-softmax-scores (two \
+      classes of one probability).
+      """, transform: readPostprocessing)
+  var postprocess: [Postprocessing] = []
   @Option(help: "What the output means, in a .czann: \(ModelKind.allCases.map(\.rawValue).joined(separator: ", ")).")
   var kind: ModelKind?
   @Option(help: "A class's colour, as Nucleus=#00C8FF; once for each.", transform: readColor) var color: [ClassColor] =
@@ -94,7 +96,7 @@ struct Package: ParsableCommand {
 
   private func describe(_ package: inout ModelPackage) throws {
     if !preprocess.isEmpty { package = try package.prepending(preprocess) }
-    if let postprocess { package = try package.appending(postprocess) }
+    for layer in postprocess { package = try package.appending(layer) }
     try options.apply(to: &package)
     if let name { package.metadata.name = name }
     if let kind { package.metadata.kind = kind }
@@ -147,6 +149,11 @@ private func readPreprocessing(_ text: String) throws -> Preprocessing {
     let halves = values.split(separator: "/", omittingEmptySubsequences: false)
     guard halves.count == 2 else { throw ValidationError("\(text) is not such as normalization=120/58") }
     return .normalization(mean: try numbers(halves[0]), standardDeviation: try numbers(halves[1]))
+  case ("zero-mean-unit-variance", let values?):
+    guard let epsilon = try numbers(values).first, try numbers(values).count == 1 else {
+      throw ValidationError("\(text) is not such as zero-mean-unit-variance=1e-6")
+    }
+    return .zeroMeanUnitVariance(epsilon: epsilon)
   case ("transpose-channels", let values?):
     let order = try numbers(values).compactMap { Int(exactly: $0) }
     guard order.count == (try numbers(values).count) else { throw ValidationError("\(text) has no whole numbers") }
@@ -156,15 +163,19 @@ private func readPreprocessing(_ text: String) throws -> Preprocessing {
   default:
     throw ValidationError(
       "\(text) is no layer; they are rgb-to-bgr, rgba-to-bgra, per-image-standardization, "
+        + "zero-mean-unit-variance=EPSILON, "
         + "normalization=MEAN/DEVIATION, transpose-channels=ORDER, shift=NUMBERS and scale=NUMBERS")
   }
 }
 
 private func readPostprocessing(_ text: String) throws -> Postprocessing {
-  guard text == "sigmoid-to-softmax-scores" else {
-    throw ValidationError("\(text) is no layer; there is sigmoid-to-softmax-scores")
+  switch text {
+  case "sigmoid-to-softmax-scores": return .sigmoidToSoftmaxScores
+  case "sigmoid": return .sigmoid
+  case "softmax": return .softmax
+  default:
+    throw ValidationError("\(text) is no layer; they are sigmoid, softmax and sigmoid-to-softmax-scores")
   }
-  return .sigmoidToSoftmaxScores
 }
 
 struct ClassColor {

@@ -54,10 +54,13 @@ public struct GraphEditing: Sendable {
         guard editor.outputChannelCount == 1 else {
           let count = editor.outputChannelCount.map { "\($0)" } ?? "an unknown number of"
           throw fail(
-            .mismatch, "sigmoid-to-softmax-scores takes a network with 1 output channel; this one has \(count) channels")
+            .mismatch, "sigmoid-to-softmax-scores takes a network with 1 output channel; this one has \(count) channels"
+          )
         }
         try editor.appendComplement()
       }
+    case .sigmoid: try edited { editor throws(ModelError) in try editor.append(.sigmoid) }
+    case .softmax: try edited { editor throws(ModelError) in try editor.append(.softmax) }
     }
   }
 
@@ -110,6 +113,13 @@ public struct GraphEditing: Sendable {
   }
 }
 
+/// What makes probabilities of a network's numbers.
+enum ScoreFunction {
+  case sigmoid
+  /// Over the channels of a pixel.
+  case softmax
+}
+
 /// A graph of one format while it is edited.
 protocol GraphEditor {
   var channelCount: Int? { get }
@@ -118,6 +128,7 @@ protocol GraphEditor {
   mutating func prepend(_ steps: [PixelStep]) throws(ModelError)
   /// Makes the output's only channel `p` two, `p` and `1 - p`.
   mutating func appendComplement() throws(ModelError)
+  mutating func append(_ function: ScoreFunction) throws(ModelError)
   mutating func setSpatialDimensions(height: Int, width: Int) throws(ModelError)
   mutating func setBatch(_ size: Int?) throws(ModelError)
   mutating func moveChannelsLast() throws(ModelError)

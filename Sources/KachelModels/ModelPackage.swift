@@ -66,20 +66,21 @@ public struct ModelPackage: Sendable {
   }
 
   init(
-    graph: ModelGraph, metadata: ModelMetadata, license: AttachedFile? = nil, path: String
+    graph: ModelGraph, metadata: ModelMetadata, license: AttachedFile? = nil, path: String, sha256: String = ""
   ) throws(ModelError) {
     self.path = path
     self.graph = graph
     self.metadata = metadata
     if case .onnx = graph { format = .onnx } else { format = .savedModel }
-    (sha256, members, graphMember, metadataMember) = ("", [], "", "")
+    (self.sha256, members, graphMember, metadataMember) = (sha256, [], "", "")
     self.license = license
     if license == nil, let file = metadata.licenseFile { self.license = try AttachedFile(reading: file.path) }
     self.metadata.licenseName = self.license?.name
     self.metadata.licenseFile = nil
   }
 
-  /// Reads a package, an ONNX file or the folder of a SavedModel. The graph is loaded as bytes; ``graphFacts()`` looks
+  /// Reads a package, also of bioimage.io (a folder, archive or description), an ONNX file or the folder of a SavedModel.
+  /// The graph is loaded as bytes; ``graphFacts()`` looks
   /// into it. Of a network without a package, the metadata say only what the graph says.
   ///
   /// - Throws: ``ModelError``: the file is missing, no package, damaged, or of a version that is not known.
@@ -87,13 +88,19 @@ public struct ModelPackage: Sendable {
     switch Self.bareFormat(at: path) {
     case .onnx?: try self.init(bare: .onnx(at: path), at: path)
     case .savedModel?: try self.init(bare: .savedModel(at: path), at: path)
-    default: try self.init(archive: path)
+    default:
+      if BioImageIOPackage.isPackage(at: path) {
+        self = try BioImageIOPackage(at: path).modelPackage()
+      } else {
+        try self.init(archive: path)
+      }
     }
   }
 
-  /// Whether a file or folder is a model by its content: a zip archive, an ONNX file or the folder of a SavedModel.
+  /// Whether a file or folder is a model by its content: a zip archive, an ONNX file, the folder of a SavedModel, or a
+  /// package of bioimage.io.
   public static func isModel(at path: String) -> Bool {
-    if bareFormat(at: path) != nil { return true }
+    if bareFormat(at: path) != nil || BioImageIOPackage.isPackage(at: path) { return true }
     guard let source = try? ByteSource(path: path), let start = try? source.read(at: 0, count: 2) else { return false }
     return start == [0x50, 0x4B]
   }

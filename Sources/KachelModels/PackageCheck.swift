@@ -17,7 +17,7 @@ extension ModelPackage {
     switch format {
     case .czmodel(let version): try checkXML(version, facts)
     case .czann(let version): try checkJSON(version, facts)
-    case .onnx, .savedModel: break
+    case .bioImageIO, .onnx, .savedModel: break
     }
     try checkClasses(facts)
     try checkBorder(facts)

@@ -27,6 +27,7 @@ extension ModelPackage {
     switch target {
     case .czmodel(let version): try package.describeInXML(version, from: format)
     case .czann(let version): try package.describeInJSON(version)
+    case .bioImageIO: throw fail(.option, "packages of bioimage.io are read, not written")
     case .onnx, .savedModel: throw fail(.option, "a package cannot become a bare network; unpack it")
     }
     return package

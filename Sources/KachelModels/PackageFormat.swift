@@ -7,6 +7,8 @@ public enum PackageFormat: Sendable, Hashable, CustomStringConvertible {
   case czmodel(version: String)
   /// `.czann`: metadata in JSON, of the version given. The network takes values from 0 to 1.
   case czann(version: String)
+  /// A model of the BioImage Model Zoo, described in YAML of the version given. The network takes raw pixel values.
+  case bioImageIO(version: String)
   /// An ONNX file without a package around it: nothing says what the network is for.
   case onnx
   /// The folder of a TensorFlow SavedModel, of which the same is true.
@@ -16,6 +18,7 @@ public enum PackageFormat: Sendable, Hashable, CustomStringConvertible {
     switch self {
     case .czmodel(let version): "czmodel (XML \(version))"
     case .czann(let version): "czann (JSON \(version))"
+    case .bioImageIO(let version): "bioimage.io (\(version))"
     case .onnx: "ONNX file"
     case .savedModel: "SavedModel folder"
     }
@@ -24,7 +27,7 @@ public enum PackageFormat: Sendable, Hashable, CustomStringConvertible {
   /// Whether there are metadata beside the network.
   public var isPackage: Bool {
     switch self {
-    case .czmodel, .czann: true
+    case .czmodel, .czann, .bioImageIO: true
     case .onnx, .savedModel: false
     }
   }

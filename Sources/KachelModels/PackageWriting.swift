@@ -64,7 +64,7 @@ extension ModelPackage {
     switch format {
     case .czmodel(let version): return XMLMetadata.write(metadata, version: version, original: original)
     case .czann(let version): return JSONMetadata.write(metadata, version: version, original: original)
-    case .onnx, .savedModel: return []
+    case .bioImageIO, .onnx, .savedModel: return []
     }
   }
 

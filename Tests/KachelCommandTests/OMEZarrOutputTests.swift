@@ -123,7 +123,7 @@ import Testing
 
   /// While labels are written nothing is listed, and when the run is stopped nothing of them stays.
   @Test(arguments: [SIGINT, SIGKILL]) func stopped(_ signal: Int32) async throws {
-    try makeImage("image", .v04, sizes: [Size(width: 600, height: 600)], levels: 2)
+    try makeImage("image", .v04, sizes: [Size(width: 2600, height: 2600)], levels: 2)
     let before = try files
     let run = try await kachel.run(["segment", "image", "-m", Inputs.quick, "-o", "image/labels/a"]) {
       process, errors in

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 @testable import KachelModels
+import Foundation
 import KachelEngines
 import KachelTesting
 import SwiftProtobuf
@@ -16,7 +17,8 @@ struct PlainImage {
     self.shape = shape
     var random = SeededRandom(seed: seed)
     values = (0..<shape.reduce(1, *)).map {
-      Float.random(in: 0..<1, using: &random) + Float($0 % shape[3]) * 0.3 + Float($0 / (shape[1] * shape[2] * shape[3]))
+      Float.random(in: 0..<1, using: &random) + Float($0 % shape[3]) * 0.3
+        + Float($0 / (shape[1] * shape[2] * shape[3]))
     }
   }
 
@@ -40,22 +42,33 @@ struct PlainImage {
     case .shift(let shift): return each(shift, +)
     case .scale(let scale): return each(scale, *)
     case .normalization(let mean, let deviation): return each(mean, -).each(deviation, /)
-    case .perImageStandardization:
-      let count = values.count / shape[0]
-      var result: [Float] = []
-      for start in stride(from: 0, to: values.count, by: count) {
-        let image = values[start..<start + count].map(Double.init)
-        let mean = image.reduce(0, +) / Double(count)
-        let deviation = (image.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
-        result += image.map { Float(($0 - mean) / max(deviation, 1 / Double(count).squareRoot())) }
-      }
-      return Self(shape: shape, values: result)
+    case .perImageStandardization: return standardized { deviation, count in max(deviation, 1 / count.squareRoot()) }
+    case .zeroMeanUnitVariance(let epsilon): return standardized { deviation, _ in deviation + epsilon }
     }
+  }
+
+  /// - Parameter divisor: of a deviation and how many numbers there are.
+  private func standardized(_ divisor: (Double, Double) -> Double) -> Self {
+    let count = values.count / shape[0]
+    var result: [Float] = []
+    for start in stride(from: 0, to: values.count, by: count) {
+      let image = values[start..<start + count].map(Double.init)
+      let mean = image.reduce(0, +) / Double(count)
+      let deviation = (image.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / Double(count)).squareRoot()
+      result += image.map { Float(($0 - mean) / divisor(deviation, Double(count))) }
+    }
+    return Self(shape: shape, values: result)
   }
 
   func after(_ layer: Postprocessing) -> Self {
     switch layer {
     case .sigmoidToSoftmaxScores: pixels { [$0[0], 1 - $0[0]] }
+    case .sigmoid: pixels { $0.map { Float(1 / (1 + exp(-Double($0)))) } }
+    case .softmax:
+      pixels { pixel in
+        let powers = pixel.map { exp(Double($0)) }
+        return powers.map { Float($0 / powers.reduce(0, +)) }
+      }
     }
   }
 
@@ -146,7 +159,8 @@ extension NetworkFixture {
     for node in model.graph.node.indices {
       for index in model.graph.node[node].attribute.indices {
         let attribute = model.graph.node[node].attribute[index]
-        model.graph.node[node].attribute[index].type = !attribute.ints.isEmpty ? 7 : attribute.hasS ? 3 : attribute.hasT ? 4 : 2
+        model.graph.node[node].attribute[index].type =
+          !attribute.ints.isEmpty ? 7 : attribute.hasS ? 3 : attribute.hasT ? 4 : 2
       }
     }
     return .onnx(try model.serializedBytes())

@@ -12,7 +12,8 @@ import Testing
     "models/tf/unet_rgb/unet_rgb.czmodel",
   ]
   static let layers: [[Preprocessing]] = [
-    [.rgbToBGR], [.perImageStandardization], [.transposeChannels([1, 2, 0])], [.shift([0.25])], [.scale([2, 0.5, 1.5])],
+    [.rgbToBGR], [.perImageStandardization], [.zeroMeanUnitVariance(epsilon: 0.125)], [.transposeChannels([1, 2, 0])],
+    [.shift([0.25])], [.scale([2, 0.5, 1.5])],
     [.normalization(mean: [0.5], standardDeviation: [0.25])],
     [.normalization(mean: [0.5, 0.4, 0.3], standardDeviation: [0.2, 0.3, 0.25])],
     [
@@ -90,6 +91,14 @@ import Testing
     #expect(try turned.run(image).difference(graph.run(image.channelsFirst).channelsLast) <= 1e-6)
   }
 
+  @Test(arguments: networks, [Postprocessing.sigmoid, .softmax])
+  func scoresBehind(path: String, layer: Postprocessing) throws {
+    let graph = try ModelGraph.packaged(path), edited = try graph.editing.appending(layer)
+    let image = try PlainImage(inputShape(graph))
+    #expect(try edited.run(image).difference(graph.run(image).after(layer)) <= 1e-6)
+    #expect(try edited.facts(file: "network").outputs == graph.facts(file: "network").outputs)
+  }
+
   @Test func aProbabilityBecomesTwoClasses() throws {
     let path = "models/sebi06/simple_regmodel.czann"
     let graph = try ModelGraph.packaged(path).editing.settingSpatialDimensions(height: 64, width: 96)
@@ -99,7 +108,9 @@ import Testing
     #expect(try edited.facts(file: "network").outputs.map(\.shape) == [[nil, 64, 96, 2]])
   }
 
-  @Test(arguments: ["example/nuclei.czann", "example/nuclei.czmodel"]) func theRestStaysAndBytesRepeat(path: String) throws {
+  @Test(arguments: ["example/nuclei.czann", "example/nuclei.czmodel"]) func theRestStaysAndBytesRepeat(path: String)
+    throws
+  {
     let graph = try ModelGraph.packaged(path)
     func edit() throws -> ModelGraph {
       try graph.editing.prepending([.perImageStandardization, .scale([2])])

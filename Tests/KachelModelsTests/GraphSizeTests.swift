@@ -177,7 +177,8 @@ import Testing
       (rgb, .normalization(mean: [1, 2], standardDeviation: [1]), "mean of normalization has 2"),
     ] as [(ModelGraph, Preprocessing, String)] {
       let error = refusal { try graph.editing.prepending([layer]) }
-      #expect(error?.kind == .mismatch && error?.reason.contains(hint) == true, "\(layer): \(String(describing: error))")
+      #expect(
+        error?.kind == .mismatch && error?.reason.contains(hint) == true, "\(layer): \(String(describing: error))")
       #expect(error?.file == "network")
     }
     let twice = refusal { try rgb.editing.appending(.sigmoidToSoftmaxScores) }

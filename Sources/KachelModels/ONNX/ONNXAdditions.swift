@@ -135,11 +135,11 @@ struct ONNXAdditions {
         }
       let shape = numbers.count == 1 ? [] : layout == .channelsFirst ? [numbers.count, 1, 1] : [numbers.count]
       return add(operation, [input, floats(numbers, shape: shape)])
-    case .standardization: return standardization(input, opset: opset)
+    case .standardization(let divisor): return standardization(input, divisor, opset: opset)
     }
   }
 
-  private mutating func standardization(_ input: String, opset: Int) -> String {
+  private mutating func standardization(_ input: String, _ divisor: PixelStep.Divisor, opset: Int) -> String {
     func mean(_ value: String) -> String {
       // The axes became an input with version 18.
       opset >= 18
@@ -148,6 +148,9 @@ struct ONNXAdditions {
     }
     let difference = add("Sub", [input, mean(input)])
     let deviation = add("Sqrt", [mean(add("Mul", [difference, difference]))])
+    if case .deviation(let epsilon) = divisor {
+      return add("Div", [difference, add("Add", [deviation, floats([epsilon], shape: [])])])
+    }
     let sizes = add("Gather", [add("Shape", [input]), integers([1, 2, 3])], [.integer("axis", 0)])
     let count = add("Cast", [add("ReduceProd", [sizes], [.integer("keepdims", 0)])], [.integer("to", 1)])
     let least = add("Reciprocal", [add("Sqrt", [count])])

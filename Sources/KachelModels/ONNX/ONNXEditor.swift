@@ -26,7 +26,8 @@ struct ONNXEditor: GraphEditor {
     let inputs = document.model.graph.input.indices.filter { !weights.contains(document.model.graph.input[$0].name) }
     guard inputs.count == 1, graph.output.count == 1 else {
       throw fail(
-        .unsupported, "the network has \(inputs.count) inputs and \(graph.output.count) outputs: networks with one input "
+        .unsupported,
+        "the network has \(inputs.count) inputs and \(graph.output.count) outputs: networks with one input "
           + "and one output are edited")
     }
     let input = graph.input[inputs[0]]
@@ -34,12 +35,14 @@ struct ONNXEditor: GraphEditor {
       let type = tensor.type.tensorType
       guard type.elemType == 1 else {
         throw fail(
-          .unsupported, "the \(name) \(tensor.name) is of the type \(ONNXElementType.name(type.elemType)); networks of "
+          .unsupported,
+          "the \(name) \(tensor.name) is of the type \(ONNXElementType.name(type.elemType)); networks of "
             + "float32 are edited")
       }
       guard type.shape.dim.count == 4 else {
         throw fail(
-          .unsupported, "the \(name) \(tensor.name) has \(type.shape.dim.count) axes; networks with 4 axes (batch, height, "
+          .unsupported,
+          "the \(name) \(tensor.name) has \(type.shape.dim.count) axes; networks with 4 axes (batch, height, "
             + "width and channels) are edited")
       }
     }
@@ -107,6 +110,21 @@ struct ONNXEditor: GraphEditor {
     builder.add("Concat", [name, complement], [.integer("axis", axis)], output: outputName)
     insert(builder, at: document.model.graph.node.count)
     outputShape[axis].dimValue = 2
+  }
+
+  mutating func append(_ function: ScoreFunction) throws(ModelError) {
+    let axis = outputLayout == .channelsFirst ? 1 : 3
+    // Before version 13 the axes from this one on are taken together.
+    guard function == .sigmoid || axis == 3 || opset >= 13 else {
+      throw fail(.unsupported, "softmax over channels before height and width needs ONNX' version 13 or later")
+    }
+    let name = try renameOutput()
+    var builder = ONNXAdditions(names)
+    switch function {
+    case .sigmoid: builder.add("Sigmoid", [name], output: outputName)
+    case .softmax: builder.add("Softmax", [name], [.integer("axis", axis)], output: outputName)
+    }
+    insert(builder, at: document.model.graph.node.count)
   }
 
   mutating func moveChannelsLast() throws(ModelError) {

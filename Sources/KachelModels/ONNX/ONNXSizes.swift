@@ -103,7 +103,8 @@ extension ONNXEditor {
       else { throw refusal(BakedSizes.Obstacle(node: index, reason: "has its size in an attribute")) }
       for (number, axis) in zip(shape.indices, axes.suffix(shape.count)) where axis.isSpatial {
         let pixels = axis.role == .y ? growth.y : growth.x
-        document.model.graph.node[index].attribute[place].ints[number] &+= Int64((Double(pixels) / axis.pitch).rounded())
+        document.model.graph.node[index].attribute[place].ints[number] &+= Int64(
+          (Double(pixels) / axis.pitch).rounded())
       }
     }
   }

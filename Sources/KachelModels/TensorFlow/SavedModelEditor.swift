@@ -32,7 +32,8 @@ struct SavedModelEditor: GraphEditor {
       signature.outputs.count == 1
     else {
       throw fail(
-        .unsupported, "the network has \(signature.inputs.count) inputs and \(signature.outputs.count) outputs: networks "
+        .unsupported,
+        "the network has \(signature.inputs.count) inputs and \(signature.outputs.count) outputs: networks "
           + "with one input and one output are edited")
     }
     for (tensor, name) in [(input, "input"), (output, "output")] {
@@ -41,13 +42,16 @@ struct SavedModelEditor: GraphEditor {
       }
       guard !tensor.value.tensorShape.unknownRank, tensor.value.tensorShape.dim.count == 4 else {
         throw fail(
-          .unsupported, "the \(name) \(tensor.key) has not 4 axes; networks with the axes batch, height, width and "
+          .unsupported,
+          "the \(name) \(tensor.key) has not 4 axes; networks with the axes batch, height, width and "
             + "channels are edited")
       }
     }
     let placeholder = nodeName(input.value.name)
     (inputKey, outputKey, self.placeholder) = (input.key, output.key, placeholder)
-    let readers = graph.meta.graphDef.node.filter { $0.input.contains { !$0.hasPrefix("^") && nodeName($0) == placeholder } }
+    let readers = graph.meta.graphDef.node.filter {
+      $0.input.contains { !$0.hasPrefix("^") && nodeName($0) == placeholder }
+    }
     guard graph.meta.graphDef.node.contains(where: { $0.name == placeholder }), let reader = readers.first else {
       throw fail(.damaged, "nothing in the graph reads the signature's input \(placeholder)")
     }
@@ -87,7 +91,8 @@ struct SavedModelEditor: GraphEditor {
     do {
       let bytes: [UInt8] = try model.serializedBytes(options: options)
       return .savedModel(
-        files.replacing(SavedModelFiles.graphName, with: bytes).removing("keras_metadata.pb").removing("fingerprint.pb"))
+        files.replacing(SavedModelFiles.graphName, with: bytes).removing("keras_metadata.pb").removing("fingerprint.pb")
+      )
     } catch {
       throw fail(.unsupported, "the edited graph cannot be written: \(error)")
     }
@@ -163,20 +168,29 @@ struct SavedModelEditor: GraphEditor {
   }
 
   mutating func appendComplement() throws(ModelError) {
+    try append { $0.complement($1) }
+    setShapes(output: { $0.dim[3].size = 2 })
+  }
+
+  mutating func append(_ function: ScoreFunction) throws(ModelError) {
+    try append { $0.scores(function, of: $1) }
+  }
+
+  /// Puts operations behind the network.
+  private mutating func append(_ add: (inout TensorFlowBuilder, String) -> String) throws(ModelError) {
     var builder = builder(for: body)
     if let body {
       let name = try resultName(body)
       guard let source = meta.graphDef.library.function[body].ret[name] else {
         throw fail(.damaged, "the signature's function does not return \(name)")
       }
-      meta.graphDef.library.function[body].ret[name] = builder.complement(source)
+      meta.graphDef.library.function[body].ret[name] = add(&builder, source)
     } else {
       let source = signature.outputs[outputKey]?.name ?? ""
-      signature.outputs[outputKey]?.name = builder.complement(source) + ":0"
+      signature.outputs[outputKey]?.name = add(&builder, source) + ":0"
     }
     update(body) { $0 += builder.nodes }
     forgetShapes(of: nil)
-    setShapes(output: { $0.dim[3].size = 2 })
   }
 
   /// Which result of the signature's function is the network's output.
@@ -229,7 +243,9 @@ struct SavedModelEditor: GraphEditor {
     if let argument = definition.inputArg.firstIndex(where: { $0.name == image }) {
       let key = UInt32(argument)
       if let value = meta.graphDef.library.function[body].argAttr[key]?.attr["_output_shapes"] {
-        meta.graphDef.library.function[body].argAttr[key]?.attr["_output_shapes"] = Self.changed(value) { edit(&$0, input) }
+        meta.graphDef.library.function[body].argAttr[key]?.attr["_output_shapes"] = Self.changed(value) {
+          edit(&$0, input)
+        }
       }
       if var value = meta.graphDef.library.function[body].attr["_input_shapes"],
         value.list.shape.indices.contains(argument)

@@ -82,7 +82,8 @@ extension SavedModelEditor {
       replacements[origin] = own
     }
     let library = Dictionary(
-      meta.graphDef.library.function.enumerated().map { ($1.signature.name, $0) }, uniquingKeysWith: { first, _ in first })
+      meta.graphDef.library.function.enumerated().map { ($1.signature.name, $0) },
+      uniquingKeysWith: { first, _ in first })
     for (origin, replacements) in replacements.sorted(by: { $0.key < $1.key }) where !replacements.isEmpty {
       let function = origin.function.isEmpty ? nil : library[origin.function]
       guard let node = nodes(of: function).firstIndex(where: { $0.name == origin.node }) else { continue }

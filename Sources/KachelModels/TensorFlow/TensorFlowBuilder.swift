@@ -39,7 +39,11 @@ struct TensorFlowBuilder {
   /// - Parameter isScalar: Whether the constant is a number by itself, not a vector of one.
   mutating func integers(_ values: [Int], _ element: Element = .int32, isScalar: Bool = false) -> String {
     constant(element, isScalar ? [] : [values.count]) {
-      if element == .int64 { $0.int64Val = values.map(Int64.init) } else { $0.intVal = values.map { Int32(clamping: $0) } }
+      if element == .int64 {
+        $0.int64Val = values.map(Int64.init)
+      } else {
+        $0.intVal = values.map { Int32(clamping: $0) }
+      }
     }
   }
 
@@ -74,12 +78,12 @@ struct TensorFlowBuilder {
         case .divide: "RealDiv"
         }
       return add(operation, [input, floats(numbers)], "z", Self.float)
-    case .standardization: return standardization(input)
+    case .standardization(let divisor): return standardization(input, divisor)
     }
   }
 
-  /// The operations of TensorFlow's own `per_image_standardization`.
-  private mutating func standardization(_ input: String) -> String {
+  /// The operations of TensorFlow's own `per_image_standardization`, or with another divisor.
+  private mutating func standardization(_ input: String, _ divisor: PixelStep.Divisor) -> String {
     let integer = ["T": Self.type(.int32)]
     func reduction(_ type: Element, keepsAxes: Bool) -> [String: TF_AttrValue] {
       ["T": Self.type(type), "Tidx": Self.type(.int32), "keep_dims": Self.flag(keepsAxes)]
@@ -90,6 +94,10 @@ struct TensorFlowBuilder {
     let square = add("Square", [difference], "y", Self.float)
     let variance = add("Mean", [square, axes], "output", reduction(.float32, keepsAxes: true))
     let deviation = add("Sqrt", [variance], "y", Self.float)
+    if case .deviation(let epsilon) = divisor {
+      let sum = add("AddV2", [deviation, floats([epsilon])], "z", Self.float)
+      return add("RealDiv", [difference, sum], "z", Self.float)
+    }
     let shape = add("Shape", [input], "output", ["T": Self.type(.float32), "out_type": Self.type(.int32)])
     let masks = ["begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask"].map {
       ($0, Self.integer(0))
@@ -104,6 +112,14 @@ struct TensorFlowBuilder {
     let least = add("Rsqrt", [count], "y", Self.float)
     let divisor = add("Maximum", [deviation, least], "z", Self.float)
     return add("RealDiv", [difference, divisor], "z", Self.float)
+  }
+
+  /// Probabilities of numbers.
+  mutating func scores(_ function: ScoreFunction, of value: String) -> String {
+    switch function {
+    case .sigmoid: add("Sigmoid", [value], "y", Self.float)
+    case .softmax: add("Softmax", [value], "softmax", Self.float)
+    }
   }
 
   /// `value` and `1 - value` as two channels.

@@ -74,17 +74,22 @@ extension ModelPackage {
   /// Source: the compatibility table and the ANN Model Specification of the czmodel documentation.
   func targetCheck(_ facts: GraphFacts) -> Check {
     var findings = Findings()
-    let (zen, family, version) = Self.zen(format)
-    let isSaved = facts.opset == nil
-    if family == .czmodel, version.hasPrefix("3.0"), !isSaved {
+    let zen = format.openedBy, isSaved = facts.opset == nil
+    let (isCzann, version) =
+      switch format {
+      case .czmodel(let version): (false, version)
+      case .czann(let version): (true, version)
+      case .bioImageIO, .onnx, .savedModel: (false, "")
+      }
+    if !isCzann, version.hasPrefix("3.0"), !isSaved {
       findings.warn("format 3.0.0 holds SavedModels, but this is ONNX, which ZEN reads from 3.1.0 on")
     }
-    if family == .czann, isSaved, !version.hasPrefix("1.") {
+    if isCzann, isSaved, !version.hasPrefix("1.") {
       findings.warn("format \(version) holds ONNX, but this is a SavedModel, which ZEN reads up to 1.1.0")
     }
     // What ZEN itself writes has no published promise.
     if let opset = facts.opset, zen != nil {
-      let highest = family == .czann && version.hasPrefix("2.1") ? 18 : 12
+      let highest = isCzann && version.hasPrefix("2.1") ? 18 : 12
       if opset > highest {
         findings.warn(
           "the graph needs opset \(opset), but format \(version) promises \(highest) at most: older ZEN may refuse it")
@@ -97,25 +102,8 @@ extension ModelPackage {
     let graph = facts.opset.map { "ONNX opset \($0)" } ?? "SavedModel"
     return findings.check(
       "target",
-      "\(graph), \(zen.map { "for \($0)" } ?? "in format \(version), of which no table says which ZEN opens it")")
-  }
-
-  private enum Family { case czmodel, czann }
-
-  private static func zen(_ format: PackageFormat) -> (zen: String?, family: Family, version: String) {
-    switch format {
-    case .onnx, .savedModel: return (nil, .czann, "")
-    case .czmodel(let version):
-      let names = ["3.0": "ZEN blue 3.2 and ZEN core 3.1", "3.1": "ZEN blue 3.4 and ZEN core 3.3"]
-      return (names[minor(version)].map { $0 + " or later" }, .czmodel, version)
-    case .czann(let version):
-      let old = "ZEN blue 3.5 and ZEN core 3.4 or later", new = "ZEN 3.13 or later"
-      return (["1.0": old, "1.1": old, "2.0": new, "2.1": new][minor(version)], .czann, version)
-    }
-  }
-
-  private static func minor(_ version: String) -> String {
-    version.split(separator: ".").prefix(2).joined(separator: ".")
+      "\(graph), \(zen.map { "for ZEN blue \($0.blue) and ZEN core \($0.core) or later" } ?? "in format \(version), of which no table says which ZEN opens it")"
+    )
   }
 
   private func foreignOperations() -> [String] {
