@@ -32,10 +32,10 @@ import Testing
     let edited = try graph.editing.prepending(layers)
     let (before, after) = (try graph.facts(file: "network"), try edited.facts(file: "network"))
     #expect(before.inputs == after.inputs && before.outputs == after.outputs)
-    // A constant image has no deviation to divide by.
     let shape = try inputShape(graph)
+    // A constant image has no deviation to divide by.
     let constant = PlainImage(shape: shape, values: Array(repeating: 0.5, count: shape.reduce(1, *)))
-    for image in [PlainImage(shape), constant] {
+    for image in [PlainImage(shape)] + (layers == [.perImageStandardization] ? [constant] : []) {
       let expected = try graph.run(layers.reduce(image) { $0.after($1) })
       #expect(try edited.run(image).difference(expected) <= 1e-5)
     }
@@ -144,7 +144,7 @@ import Testing
     fixture.transpose(toFirst: false)
     guard case .onnx(let bytes) = try fixture.graph(output: [1, 16, 16, 2]) else { return }
     var refused = 0
-    for bytes in Mutations(of: bytes, count: 3000, seed: 5) {
+    for bytes in Mutations(of: bytes, count: 800, seed: 5) {
       let editing = GraphEditing(.onnx(bytes), file: "network")
       do {
         _ = try editing.prepending([.rgbToBGR, .perImageStandardization])
@@ -156,6 +156,6 @@ import Testing
         refused += 1
       }
     }
-    #expect(refused > 100)
+    #expect(refused > 50)
   }
 }
