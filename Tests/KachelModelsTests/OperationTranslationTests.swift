@@ -158,7 +158,7 @@ import Testing
   static let pointwise: [Case] =
     [
       "Relu", "Relu6", "Elu", "Selu", "Sigmoid", "Tanh", "Softplus", "Softsign", "Exp", "Expm1", "Square", "Neg", "Abs",
-      "Sign", "Floor", "Ceil", "Rint", "Erf", "Softmax", "LogSoftmax", "Sin", "ZerosLike", "OnesLike",
+      "Sign", "Floor", "Ceil", "Rint", "Erf", "Erfc", "Softmax", "LogSoftmax", "Sin", "ZerosLike", "OnesLike",
     ].map { kind in Case(testDescription: kind) { $0.add(kind) } }
     + ["Sqrt", "Rsqrt", "Log", "Log1p", "Reciprocal"].map { kind in
       Case(testDescription: kind) { $0.add(kind, [$0.add("AddV2", [$0.add("Square"), $0.float(0.5)])]) }

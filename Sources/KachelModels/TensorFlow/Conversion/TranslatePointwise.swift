@@ -92,6 +92,9 @@ extension GraphTranslation {
         ])
     case "Square": return square(try one(&self), name)
     case "Rsqrt": return unary("Reciprocal", unary("Sqrt", try one(&self), "\(name)/sqrt"), name)
+    case "Erfc":
+      let negative = unary("Neg", unary("Erf", try one(&self), "\(name)/erf"), "\(name)/negative")
+      return number("Add", negative, 1, name)
     case "Log1p":
       let input = try one(&self)
       return unary("Log", number("Add", input, 1, "\(name)/sum"), name)
