@@ -11,10 +11,10 @@ struct Package: ParsableCommand {
       values) or .czann (JSON, ZEN 3.5 and later; values from 0 to 1). Whether network and options fit each other is \
       checked before anything is written.
 
-        kachel package model/ --name Nuclei --classes Background,Nucleus --pixel-type Gray16 \\
-          --color-handling ConvertToMonochrome --border 8 --tile 1024x1024 \\
-          --preprocess per-image-standardization --license LICENSE.txt -o nuclei.czmodel
-        kachel package net.onnx --classes Background,Nucleus --border 32 -o nuclei.czann
+        kachel package model/ --name Nuclei --classes Background,Nucleus \\
+          --pixel-type Gray16 --color-handling ConvertToMonochrome --border 8 \\
+          --tile 1024x1024 --preprocess per-image-standardization -o m.czmodel
+        kachel package net.onnx --classes Background,Nucleus --border 32 -o m.czann
         kachel package --spec model_spec.json -o nuclei.czmodel
         kachel package old.czmodel --name "Nuclei 2" -o new.czmodel
       """)

@@ -49,7 +49,7 @@ import Testing
 
   @Test func help() async throws {
     try await matches("help.txt", ["--help"])
-    for verb in ["segment", "convert", "inspect", "verify", "compare", "prove"] {
+    for verb in ["segment", "convert", "inspect", "verify", "compare", "prove", "package", "unpack"] {
       try await matches("help-\(verb).txt", ["\(verb)", "--help"])
     }
     let alone = try await kachel.run([]), asked = try await kachel.run(["--help"])
