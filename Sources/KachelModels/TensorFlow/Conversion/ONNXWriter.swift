@@ -60,7 +60,7 @@ struct ONNXWriter {
     for (header, initializer, size) in initializers {
       file += Self.field(5, size) + header
       file += Self.field(9, initializer.constant.count * initializer.constant.type.size)
-      file += try initializer.content()
+      try initializer.append(to: &file)
     }
     return file
   }
@@ -90,64 +90,63 @@ struct ONNXWriter {
 }
 
 extension ONNXBuilder.Initializer {
-  /// The numbers as they go to the file.
-  fileprivate func content() throws(ModelError) -> [UInt8] {
+  /// Writes the numbers in their order behind what is in the file, with no more than one copy of them besides it.
+  fileprivate func append(to file: inout [UInt8]) throws(ModelError) {
     let bytes = try constant.bytes()
-    let moved = Self.permuted(bytes, constant.shape, permutation, size: constant.type.size)
-    guard let scale else { return moved }
-    return scaled(moved, scale)
+    let start = file.count
+    file.append(contentsOf: repeatElement(0, count: bytes.count))
+    file.withUnsafeMutableBytes { file in
+      let target = UnsafeMutableRawBufferPointer(rebasing: file[start...])
+      Self.permute(bytes, constant.shape, permutation, size: constant.type.size, into: target)
+      if let scale { multiply(target, scale) }
+    }
   }
 
-  private func scaled(_ bytes: [UInt8], _ scale: (axis: Int, factors: [Double])) -> [UInt8] {
-    var bytes = bytes
+  private func multiply(_ raw: UnsafeMutableRawBufferPointer, _ scale: (axis: Int, factors: [Double])) {
     let inner = shape[(scale.axis + 1)...].reduce(1, *)
     let factors = scale.factors
-    bytes.withUnsafeMutableBytes { raw in
-      var index = 0
-      while index < raw.count / 4 {
-        let factor = factors[index / inner % factors.count]
-        for _ in 0..<inner {
-          let number = raw.loadUnaligned(fromByteOffset: index * 4, as: Float.self)
-          raw.storeBytes(of: Float(Double(number) * factor), toByteOffset: index * 4, as: Float.self)
-          index += 1
-        }
+    var index = 0
+    while index < raw.count / 4 {
+      let factor = factors[index / inner % factors.count]
+      for _ in 0..<inner {
+        let number = raw.loadUnaligned(fromByteOffset: index * 4, as: Float.self)
+        raw.storeBytes(of: Float(Double(number) * factor), toByteOffset: index * 4, as: Float.self)
+        index += 1
       }
     }
-    return bytes
   }
 
-  private static func permuted(_ bytes: [UInt8], _ shape: [Int], _ permutation: [Int], size: Int) -> [UInt8] {
+  private static func permute(
+    _ bytes: [UInt8], _ shape: [Int], _ permutation: [Int], size: Int, into target: UnsafeMutableRawBufferPointer
+  ) {
     // Axes of one element can be anywhere.
     let moving = permutation.filter { shape[$0] != 1 }
-    guard moving != moving.sorted(), !bytes.isEmpty else { return bytes }
+    guard moving != moving.sorted(), !bytes.isEmpty else { return target.copyBytes(from: bytes) }
     var steps = Array(repeating: size, count: shape.count)
     for axis in shape.indices.dropLast().reversed() { steps[axis] = steps[axis + 1] * shape[axis + 1] }
     let sizes = moving.map { shape[$0] }, strides = moving.map { steps[$0] }
-    return [UInt8](unsafeUninitializedCapacity: bytes.count) { target, initialized in
-      bytes.withUnsafeBytes { source in
-        var places = Array(repeating: 0, count: sizes.count)
-        var from = 0, to = 0
-        let last = sizes.count - 1
-        while to < source.count {
-          for _ in 0..<sizes[last] {
-            for byte in 0..<size { target[to + byte] = source[from + byte] }
-            to += size
-            from += strides[last]
-          }
-          from -= strides[last] * sizes[last]
-          // On to the next row, as an odometer does.
-          var axis = last - 1
-          while axis >= 0 {
-            places[axis] += 1
-            from += strides[axis]
-            if places[axis] < sizes[axis] { break }
-            from -= strides[axis] * sizes[axis]
-            places[axis] = 0
-            axis -= 1
-          }
+    bytes.withUnsafeBytes { source in
+      var places = Array(repeating: 0, count: sizes.count)
+      var from = 0, to = 0
+      let last = sizes.count - 1
+      while to < source.count {
+        for _ in 0..<sizes[last] {
+          for byte in 0..<size { target[to + byte] = source[from + byte] }
+          to += size
+          from += strides[last]
+        }
+        from -= strides[last] * sizes[last]
+        // On to the next row, as an odometer does.
+        var axis = last - 1
+        while axis >= 0 {
+          places[axis] += 1
+          from += strides[axis]
+          if places[axis] < sizes[axis] { break }
+          from -= strides[axis] * sizes[axis]
+          places[axis] = 0
+          axis -= 1
         }
       }
-      initialized = bytes.count
     }
   }
 }
