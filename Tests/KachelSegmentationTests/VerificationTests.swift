@@ -10,7 +10,8 @@ import Testing
 @testable import KachelSegmentation
 
 /// What is found in packages by running them.
-@Suite struct VerificationTests {
+/// One test at a time, as each takes all processors.
+@Suite(.serialized) struct VerificationTests {
   // MARK: Real packages
 
   private func report(_ path: String) throws -> VerificationReport {
