@@ -97,7 +97,8 @@ struct BakedSizes {
       let below = size - (rest < 0 ? rest + stride : rest)
       guard below != size else { continue }
       let nearest = (below > 0 ? [below] : []) + [below + stride]
-      let multiple = (old ?? 0) % stride == 0 ? "multiples of \(stride)" : "\(old ?? 0) and steps of \(stride) from there"
+      let multiple =
+        (old ?? 0) % stride == 0 ? "multiples of \(stride)" : "\(old ?? 0) and steps of \(stride) from there"
       return "the \(name) \(size) does not go with the network's stride of \(stride) pixels: possible are \(multiple), "
         + "the nearest \(nearest.map { "\($0)" }.joined(separator: " and "))"
     }
@@ -248,7 +249,9 @@ struct BakedSizes {
     where !source[place].isSpatial && source[place].size == 1 && factor?.number != 1 {
       throw growth.obstacle("stretches a mean of the whole image to a fixed size")
     }
-    guard let sizes = resize.sizes, let target = numbers(growth.node, sizes), target.count == places.count else { return nil }
+    guard let sizes = resize.sizes, let target = numbers(growth.node, sizes), target.count == places.count else {
+      return nil
+    }
     return try vector(growth, sizes, places.map { axes[$0] }, target) { index, number, axis throws(Obstacle) in
       let before = source[places[index]]
       guard axis.isSpatial else {
@@ -317,7 +320,8 @@ struct BakedSizes {
     case .slice, .stridedSlice, .gather, .reduce, .split: break
     default: return
     }
-    for (first, second) in zip(elements, elements.dropFirst()) where first?.number == height && second?.number == width {
+    for (first, second) in zip(elements, elements.dropFirst()) where first?.number == height && second?.number == width
+    {
       throw growth.obstacle("reckons with the fixed size \(Int(width)) x \(Int(height))")
     }
   }
