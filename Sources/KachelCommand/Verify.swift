@@ -14,9 +14,14 @@ struct Verify: AsyncParsableCommand {
         kachel verify nuclei.czann
         kachel verify nuclei.czann --image slide.czi --channel DAPI
         kachel verify zoo.bioimageio.zip --json
+        kachel verify model_spec.json
       """)
 
-  @Argument(help: "A model package: .czmodel, .czseg, .czann, or a zip or folder of the BioImage Model Zoo.")
+  @Argument(
+    help: """
+      A model package: .czmodel, .czseg, .czann, or a zip or folder of the BioImage Model Zoo; or the JSON specification \
+      of one, which is verified on its TestImageFile.
+      """)
   var model: String
   @Option(name: .shortAndLong, help: "An image of the kind that the model was made for, to run it on.")
   var image: String?

@@ -134,7 +134,6 @@ import Testing
     }
     #expect(run.status == 130)
     #expect(run.errors.contains("kachel: stopped; nothing was written"))
-    #expect(!run.errors.contains("100 %"))
     #expect(run.output == "")
     #expect(try kachel.written.isEmpty)
     #expect(try kachel.leftTemporary.isEmpty)

@@ -46,6 +46,27 @@ import Testing
     #expect(checks.first?["name"] == "weights" && checks.first?["status"] == "failed")
   }
 
+  /// The package that a specification describes, on the image that it names.
+  @Test func aSpecification() async throws {
+    let folder = try SharedData.path("models/tf/seed_nuclei/saved_tf2_model_output")
+    let picture = try Inputs.picture(in: kachel.files, width: 300, height: 260)
+    func specification(_ border: String) throws -> String {
+      let text = """
+        {"Classes": ["Background", "Nucleus"], "PixelType": "Gray8", "ColorHandling": "ConvertToMonochrome",
+         "BorderSize": \(border), "ModelPath": "\(folder)", "TestImageFile": "\(picture)"}
+        """
+      return try kachel.files.write(Array(text.utf8), to: "spec\(border).json")
+    }
+    let good = try await kachel.run(["verify", specification("8")])
+    #expect(good.status == 0, "\(good.output)")
+    #expect(
+      good.lines.contains { $0.hasPrefix("passed   test image") && $0.contains("picture-300x260.png") },
+      "\(good.output)")
+    let bad = try await kachel.run(["verify", specification("200")])
+    #expect(bad.status == 65 && bad.lines.first?.hasPrefix("failed   package") == true, "\(bad.output)")
+    #expect(try kachel.written == [] && kachel.leftTemporary == [])
+  }
+
   @Test func aRealImage() async throws {
     let image = try SharedData.path("example/nuclei-mosaic.czi")
     let run = try await verify("example/nuclei.czann", ["--image", image])

@@ -144,7 +144,7 @@ import Testing
       try PackageFixture.network { $0.opsetImport = [.with { $0.version = version }] }
     }
     let old = PackageFixture.json(["FormatVersion": nil])
-    try isFound("target", .passed, "ZEN 3.13", PackageFixture.czann(model: opset(18)))
+    try isFound("target", .passed, "ZEN blue 3.13", PackageFixture.czann(model: opset(18)))
     try isFound("target", .warning, "needs opset 18", PackageFixture.czann(json: old, model: opset(18)))
     try isFound("target", .warning, "needs opset 20", PackageFixture.czann(model: opset(20)))
     try isFound("target", .passed, "ZEN blue 3.5", PackageFixture.czann(json: old))

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+private import Foundation
 public import KachelEngines
 public import KachelImages
 public import KachelModels
@@ -10,7 +11,8 @@ public import KachelModels
 /// for check in report.checks { print(check.status, check.name, check.text) }
 /// ```
 public struct Verification: Sendable {
-  /// The package: `.czmodel`, `.czseg`, `.czann`, or of the BioImage Model Zoo.
+  /// The package: `.czmodel`, `.czseg`, `.czann`, or of the BioImage Model Zoo; or the JSON specification of one, of which
+  /// the package that it describes is verified, on its `TestImageFile` where no other image is given.
   public let path: String
   /// A real image of the kind that the model was made for, on which it is run too.
   public let image: (any ImageSource)?
@@ -32,6 +34,32 @@ public struct Verification: Sendable {
   }
 
   private func report(on engine: (any Engine)?) throws -> VerificationReport {
+    if path.lowercased().hasSuffix(".json") { return try reportOfSpecification(engine) }
+    return try report(ofPackage: path, image, on: engine)
+  }
+
+  /// Makes the package in a folder of its own, which is deleted afterwards.
+  private func reportOfSpecification(_ engine: (any Engine)?) throws -> VerificationReport {
+    let specification = try ModelSpecification(at: path)
+    let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-verify-\(UUID().uuidString)")
+    do { try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false) } catch {
+      throw ModelError(.cannotWrite, file: folder.path, "cannot be created: \(error.localizedDescription)")
+    }
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let isCzann = if case .czann = specification.format { true } else { false }
+    let package = folder.appending(path: isCzann ? "model.czann" : "model.czmodel").path
+    do throws(ModelError) { try ModelPackage(specification).write(to: package) } catch {
+      guard error.kind != .cannotRead, error.kind != .cannotWrite else { throw error }
+      return VerificationReport(file: path, format: nil, checks: [Check("package", .failed, error.reason)])
+    }
+    let image = try self.image ?? specification.testImagePath.map { try Image(at: $0) }
+    let report = try report(ofPackage: package, image, on: engine)
+    return VerificationReport(file: path, format: report.format, checks: report.checks)
+  }
+
+  private func report(
+    ofPackage path: String, _ image: (any ImageSource)?, on engine: (any Engine)?
+  ) throws -> VerificationReport {
     let subject: VerificationSubject
     do throws(ModelError) { subject = try VerificationSubject(at: path) } catch {
       guard error.kind != .cannotRead else { throw error }
@@ -40,10 +68,12 @@ public struct Verification: Sendable {
         checks: [Check("container", .failed, (error.member.map { "\($0): " } ?? "") + error.reason)])
     }
     return VerificationReport(
-      file: path, format: subject.format, checks: subject.staticChecks + (try running(subject, engine)))
+      file: path, format: subject.format, checks: subject.staticChecks + (try running(subject, image, engine)))
   }
 
-  private func running(_ subject: VerificationSubject, _ given: (any Engine)?) throws -> [Check] {
+  private func running(
+    _ subject: VerificationSubject, _ image: (any ImageSource)?, _ given: (any Engine)?
+  ) throws -> [Check] {
     if let obstacle = subject.obstacle { return [Check("run", .skipped, obstacle)] }
     let engine: any Engine
     if let given {
