@@ -53,7 +53,7 @@ FREE = ["--classes", "Background,Nucleus", "--pixel-type", "Gray8", "--color-han
         "--border", "8"]
 # What is packaged as what, the layers, the shape of the input, and whether this size is set or the network's own.
 CASES = [
-    ("example/nuclei.czann", "gray.czann", GRAY, (2, 128, 192, 1), True, []),
+    ("example/nuclei.czann", "gray.czann", GRAY, (2, 128, 192, 1), True, ["--border", "8"]),
     ("models/tf/v510/unet_transposechannels.czann", "colors-12.czann", COLORS, (2, 64, 96, 3), False, []),
     ("models/torch/torch_from_json.czann", "colors-18.czann", COLORS, (2, 64, 64, 3), False, []),
     ("models/tf/unet_rgb/unet_rgb.czmodel", "colors.czmodel", COLORS, (2, 64, 96, 3), False, []),

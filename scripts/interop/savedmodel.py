@@ -7,6 +7,7 @@ it with ONNX Runtime and OpenVINO, and compares their results with what TensorFl
     savedmodel.py KACHEL DATA RESULTS
 """
 
+import io
 import json
 import pathlib
 import re
@@ -55,7 +56,8 @@ def check_package(path, name, pairs, scale):
     onnx.checker.check_model(model, full_check=True)
     check(sum(node.op_type == "Transpose" for node in model.graph.node) <= 2, f"{name}: has more than two transposes")
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    network = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    core = openvino.Core()
+    network = core.compile_model(core.read_model(io.BytesIO(graph)), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     if not pairs:
         pairs = [(numpy.random.default_rng(1).uniform(0, 1, [1, *shape]).astype(numpy.float32), None)]
     for pixels, expected in pairs:
