@@ -132,6 +132,19 @@ import Testing
   @Test func checksum() {
     #expect(CRC32C.checksum(Array("123456789".utf8)) == 0xE306_9283)
     #expect(CRC32C.checksum([]) == 0)
+    // The examples of RFC 3720, B.4, and every length below three words against the definition.
+    #expect(CRC32C.checksum([UInt8](repeating: 0, count: 32)) == 0x8A91_36AA)
+    #expect(CRC32C.checksum([UInt8](repeating: 0xFF, count: 32)) == 0x62A8_AB43)
+    #expect(CRC32C.checksum([UInt8](0..<32)) == 0x46DD_794E)
+    for count in 0..<24 {
+      let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 * 37 + 11) }
+      var value = ~0 as UInt32
+      for byte in bytes {
+        value ^= UInt32(byte)
+        for _ in 0..<8 { value = value & 1 == 1 ? value >> 1 ^ 0x82F6_3B78 : value >> 1 }
+      }
+      #expect(CRC32C.checksum(bytes) == ~value && CRC32C.checksum(([7] + bytes).dropFirst()) == ~value)
+    }
   }
 
   @Test func whatKachelWritesReadsBack() throws {
