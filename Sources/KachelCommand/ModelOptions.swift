@@ -45,11 +45,11 @@ struct ModelOptions: ParsableArguments {
 }
 
 extension ModelPackage {
-  /// Writes the package, after saying what got lost.
-  func write(to output: String, as format: PackageFormat, overwrite: Bool) throws {
-    let package = try converted(to: format)
-    for note in package.notes { Console.note("kachel: note: \(note)") }
-    try package.write(to: output, overwrite: overwrite)
+  /// Converts and writes the package, after saying what got lost.
+  mutating func write(to output: String, as format: PackageFormat, overwrite: Bool) throws {
+    try convert(to: format)
+    for note in notes { Console.note("kachel: note: \(note)") }
+    try write(to: output, overwrite: overwrite)
   }
 }
 

@@ -7,30 +7,37 @@ extension ModelPackage {
   /// Where the formats feed networks differently, the input is multiplied in the graph, so that the results are the same:
   /// XML up to 3.1 gives raw pixel values, JSON those divided by the largest of their type. What the other format cannot
   /// say is listed in ``notes``. Borders become overlaps of twice their size, and back; where the axes differ, the
-  /// larger one counts. A SavedModel becomes ONNX in a `.czann`; see ``SavedModelToONNX``. Shapes are taken from the graph, or from ``ModelMetadata/tileSize`` where it leaves them open.
+  /// larger one counts. A SavedModel becomes ONNX in a `.czann`; see ``SavedModelToONNX``. Shapes are taken from the
+  /// graph, or from ``ModelMetadata/tileSize`` where it leaves them open.
   ///
   /// - Throws: ``ModelError``: `option` where the format needs what the package does not say, as the pixel type;
   ///   `unsupported` where the network cannot be changed so.
   public func converted(to target: PackageFormat) throws(ModelError) -> ModelPackage {
-    guard target != format else { return self }
+    var package = self
+    try package.convert(to: target)
+    return package
+  }
+
+  /// ``converted(to:)`` in place, so that a large network is not held twice. After an error the package is of no use.
+  public mutating func convert(to target: PackageFormat) throws(ModelError) {
+    guard target != format else { return }
     if case .classical(let description) = graph {
       throw fail(.unsupported, "is a \(description): only neural networks are converted")
     }
-    var package = self
-    switch (format, target) {
+    let source = format
+    switch (source, target) {
     case (.czmodel, .czmodel), (.czann, .czann): break
-    default: package.original = nil
+    default: original = nil
     }
-    if case .czann = target { try package.becomeONNX() }
-    try package.matchInput(to: target)
-    package.format = target
+    if case .czann = target { try becomeONNX() }
+    try matchInput(to: target)
+    format = target
     switch target {
-    case .czmodel(let version): try package.describeInXML(version, from: format)
-    case .czann(let version): try package.describeInJSON(version)
+    case .czmodel(let version): try describeInXML(version, from: source)
+    case .czann(let version): try describeInJSON(version)
     case .bioImageIO: throw fail(.option, "packages of bioimage.io are read, not written")
     case .onnx, .savedModel: throw fail(.option, "a package cannot become a bare network; unpack it")
     }
-    return package
   }
 
   mutating func note(_ text: String) { if !notes.contains(text) { notes.append(text) } }

@@ -131,7 +131,12 @@ extension ONNXBuilder.Initializer {
       let last = sizes.count - 1
       while to < source.count {
         for _ in 0..<sizes[last] {
-          for byte in 0..<size { target[to + byte] = source[from + byte] }
+          if size == 4 {
+            target.storeBytes(
+              of: source.loadUnaligned(fromByteOffset: from, as: UInt32.self), toByteOffset: to, as: UInt32.self)
+          } else {
+            for byte in 0..<size { target[to + byte] = source[from + byte] }
+          }
           to += size
           from += strides[last]
         }
