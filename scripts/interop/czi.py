@@ -10,6 +10,7 @@ CZIFILE_PYTHON names the Python that has czifile, which may be another one than 
 is not asked.
 """
 
+import functools
 import json
 import os
 import pathlib
@@ -22,17 +23,10 @@ import numpy
 import zarr
 from pylibCZIrw import czi
 
+from checks import check, finish, run_kachel
+
 # A CZI has no resolutions that are narrower.
 NARROWEST = 32
-
-failures = 0
-
-
-def check(passed, text):
-    global failures
-    if not passed:
-        failures += 1
-        print(f"  FAIL  {text}")
 
 
 def read_scenes(folder, count, samples):
@@ -141,11 +135,7 @@ def main():
     results.mkdir()
     model, mosaic = "Examples/nuclei.czann", "Examples/nuclei-mosaic.czi"
 
-    def run(*arguments):
-        result = subprocess.run(
-            [program, *map(str, arguments), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if result.returncode:
-            sys.exit(f"kachel failed with {result.returncode}: {result.stderr}")
+    run = functools.partial(run_kachel, program)
 
     def compare(name, places, pixel_type, step, *command):
         """Runs a command into a CZI and an OME-Zarr, and compares them. Returns the CZI's custom attributes."""
@@ -195,10 +185,7 @@ def main():
     compare("bgr48", [(0, 0)], "Bgr48", 0, "convert", data / "czi/synthetic/pixeltypes_x_compression.czi",
             "--channel", 4)
 
-    if failures:
-        sys.exit(f"check-interop: {failures} checks of CZI failed")
-    print("check-interop: all of CZI passed"
-          + ("" if "CZIFILE_PYTHON" in os.environ else ", without czifile, which needs Python 3.12 or later"))
+    finish("CZI" + ("" if "CZIFILE_PYTHON" in os.environ else ", without czifile, which needs Python 3.12 or later"))
 
 
 main()

@@ -17,15 +17,7 @@ import zipfile
 
 import numpy
 
-failures = 0
-
-
-def check(passed, text):
-    global failures
-    if not passed:
-        failures += 1
-        print(f"  FAIL  {text}")
-    return bool(passed)
+from checks import check, finish
 
 
 def reverse(image):
@@ -136,8 +128,7 @@ def main(program, data, results):
         check(difference <= 1e-5, f"{name}: differs from the separate steps by {difference}")
         check(expected.std() > 1e-3, f"{name}: its result is the same everywhere")
         print(f"  {name}: {len(layers)} layers, {found.shape}, differs by {difference:.1e}")
-    if failures:
-        sys.exit(f"edits.py: {failures} checks failed")
+    finish("edited networks")
 
 
 def run_here(folder, source, target):

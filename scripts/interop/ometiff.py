@@ -7,9 +7,9 @@ with what the OME-Zarr holds (OpenSlide, of colours, too), and checks the OME-XM
     ometiff.py KACHEL DATA RESULTS
 """
 
+import functools
 import json
 import pathlib
-import subprocess
 import sys
 
 import numpy
@@ -18,17 +18,9 @@ import openslide
 import tifffile
 import zarr
 
+from checks import check, finish, run_kachel
+
 TILE = 512
-
-failures = 0
-
-
-def check(passed, text):
-    global failures
-    if not passed:
-        failures += 1
-        print(f"  FAIL  {text}")
-    return bool(passed)
 
 
 def read_scenes(folder, count, samples):
@@ -104,11 +96,7 @@ def main():
     results.mkdir()
     model, mosaic = "Examples/nuclei.czann", "Examples/nuclei-mosaic.czi"
 
-    def run(*arguments):
-        result = subprocess.run(
-            [program, *map(str, arguments), "--quiet"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        if result.returncode:
-            sys.exit(f"kachel failed with {result.returncode}: {result.stderr}")
+    run = functools.partial(run_kachel, program)
 
     def compare(path, folder, count, step, samples=1, is_labels=False):
         scenes = read_scenes(folder, count, samples)
@@ -176,9 +164,7 @@ def main():
     check_slide(results / "colors.tif", read_scenes(results / "colors.ome.zarr", 1, 3)[0][0])
     convert("colors16", data / "czi/synthetic/pixeltypes_x_compression.czi", 1, 0, "--channel", "4", samples=3)
 
-    if failures:
-        sys.exit(f"check-interop: {failures} checks of OME-TIFF failed")
-    print("check-interop: all of OME-TIFF passed")
+    finish("OME-TIFF")
 
 
 main()

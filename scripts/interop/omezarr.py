@@ -8,21 +8,13 @@ validates them with ome-zarr-models.
 """
 
 import pathlib
-import subprocess
 import sys
 
 import numpy
 import zarr
 from ome_zarr_models import open_ome_zarr
 
-failures = 0
-
-
-def check(passed, text):
-    global failures
-    if not passed:
-        failures += 1
-        print(f"  FAIL  {text}")
+from checks import check, finish, run_kachel
 
 
 def main():
@@ -31,7 +23,7 @@ def main():
 
     def kachel(*arguments):
         print("$ kachel", *(str(argument).removeprefix(f"{results}/") for argument in arguments), flush=True)
-        subprocess.run([program, *map(str, arguments), "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        run_kachel(program, *arguments)
 
     image = "Examples/nuclei-mosaic.czi"
     ways = {"0.4": [], "0.5": ["--zarr", "0.5"], "shards": ["--zarr", "0.5", "--chunk", "256", "--shard", "1024"]}
@@ -56,9 +48,7 @@ def main():
     for name in ways:
         open_ome_zarr(zarr.open_group(results / f"{name}.ome.zarr", mode="r"))
 
-    if failures:
-        sys.exit(f"check-interop: {failures} checks of images as OME-Zarr failed")
-    print("check-interop: all of images as OME-Zarr passed")
+    finish("images as OME-Zarr")
 
 
 main()

@@ -20,16 +20,9 @@ import onnx
 import onnxruntime
 import openvino
 
+from checks import check, finish
+
 TOLERANCE = 1e-5
-
-failures = 0
-
-
-def check(passed, text):
-    global failures
-    if not passed:
-        failures += 1
-        print(f"  FAIL  {text}")
 
 
 def goldens(data, entry):
@@ -84,9 +77,7 @@ def main():
         check(done.returncode == 0, f"{path.name}: is not converted: {done.stderr.strip()}")
         if done.returncode == 0:
             check_package(target, path.name, pairs, largest(path))
-    if failures:
-        sys.exit(f"check-interop: {failures} checks of converted SavedModels failed")
-    print("check-interop: all of converted SavedModels passed")
+    finish("converted SavedModels")
 
 
 main()
