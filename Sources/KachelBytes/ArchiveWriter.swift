@@ -20,6 +20,7 @@ package final class ArchiveWriter {
   }
 
   private let path: String
+  private let file: ArchiveFile
   private var handle: OpaquePointer?
   private var names: Set<String> = []
   /// libzip refers to them until the archive is closed.
@@ -28,9 +29,20 @@ package final class ArchiveWriter {
   /// - Parameter path: where the archive is created; nothing may be there.
   package init(path: String) throws(BytesError) {
     self.path = path
-    var code: Int32 = 0
-    guard let handle = zip_open(path, ZIP_CREATE | ZIP_EXCL, &code) else {
-      throw BytesError(.cannotWrite, file: path, "cannot be created: \(ByteSource.systemReason())")
+    file = ArchiveFile(path: path)
+    guard access(path, F_OK) != 0 else {
+      throw BytesError(.cannotWrite, file: path, "cannot be created: \(String(cString: strerror(EEXIST)))")
+    }
+    var error = zip_error_t()
+    zip_error_init(&error)
+    defer { zip_error_fini(&error) }
+    let owner = Unmanaged.passUnretained(file).toOpaque()
+    guard let source = zip_source_function_create(ArchiveFile.callback, owner, &error) else {
+      throw BytesError(.cannotWrite, file: path, "cannot be created: \(String(cString: zip_error_strerror(&error)))")
+    }
+    guard let handle = zip_open_from_source(source, ZIP_CREATE, &error) else {
+      zip_source_free(source)
+      throw BytesError(.cannotWrite, file: path, "cannot be created: \(String(cString: zip_error_strerror(&error)))")
     }
     self.handle = handle
   }

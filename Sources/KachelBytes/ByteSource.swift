@@ -53,6 +53,7 @@ public final class ByteSource: Sendable {
     }
     var failure: BytesError?
     let bytes = [UInt8](unsafeUninitializedCapacity: wanted) { buffer, initialized in
+      Self.expectLargePages(UnsafeMutableRawBufferPointer(buffer))
       do throws(BytesError) {
         try read(at: offset, into: UnsafeMutableRawBufferPointer(buffer))
         initialized = wanted
@@ -62,6 +63,17 @@ public final class ByteSource: Sendable {
     }
     if let failure { throw failure }
     return bytes
+  }
+
+  /// Asks for fresh memory in large pages, where there is room for some: the weights of a network come as one piece, and
+  /// in small pages the system takes longer to hand out the memory than to read the file.
+  private static func expectLargePages(_ buffer: UnsafeMutableRawBufferPointer) {
+    #if canImport(Glibc)
+      let page = 2 << 20
+      guard buffer.count >= 4 * page, let start = buffer.baseAddress else { return }
+      let offset = (page - Int(bitPattern: start) % page) % page
+      madvise(start + offset, (buffer.count - offset) / page * page, MADV_HUGEPAGE)
+    #endif
   }
 
   /// What the operating system says of the last failed call.
