@@ -68,6 +68,12 @@ struct Segment: AsyncParsableCommand {
       images, to match its results and those of napari-czann-segment.
       """, transform: Tiling.read)
   var tiling = Tiling.aligned
+  @Option(
+    help: """
+      Leave out what shows nothing, and set it to 0: auto finds its values in the image; 120, pixels up to that value; 230+, \
+      pixels from that value on, as glass in transmitted light.
+      """, transform: BackgroundChoice.read)
+  var skipBackground: BackgroundChoice?
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print the result's provenance as JSON.") var json = false
 
@@ -86,6 +92,7 @@ struct Segment: AsyncParsableCommand {
     options.tiling = tiling
     options.memory = memory ?? .halfOfFree
     options.minimumConfidence = minimumConfidence
+    options.background = skipBackground
 
     // Read first: a wrong file should be told before anything else happens.
     let package = try ModelPackage(at: model)
@@ -184,6 +191,15 @@ extension Tiling {
       throw ValidationError("--tiling is \(allCases.map(\.rawValue).joined(separator: " or ")), not \(text)")
     }
     return tiling
+  }
+}
+
+extension BackgroundChoice {
+  fileprivate static func read(_ text: String) throws -> BackgroundChoice {
+    guard let choice = BackgroundChoice(text) else {
+      throw ValidationError("--skip-background is auto, a pixel value as 120, or one and + as 230+, not \(text)")
+    }
+    return choice
   }
 }
 

@@ -18,13 +18,25 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   public var promise: Promise
   /// What keeps the result from being exact: the operation and node, or the halo.
   public var reason: String?
+  /// What was not given to the network, where something may have been left out.
+  public var background: SkippedBackground?
 
   public init(promise: Promise, reason: String? = nil) {
     self.promise = promise
     self.reason = reason
   }
 
-  public var description: String { promise.rawValue + (reason.map { ": \($0)" } ?? "") }
+  public var description: String {
+    promise.rawValue + (reason.map { ": \($0)" } ?? "") + (background.map { "; \($0)" } ?? "")
+  }
+
+  /// The certificate of a run that leaves out background.
+  func skipping(_ choice: BackgroundChoice?, _ signals: [[SignalMap]]?) -> Certificate {
+    guard let choice, let signals else { return self }
+    var certificate = self
+    certificate.background = SkippedBackground(choice, signals)
+    return certificate
+  }
 
   /// The certificate of a network that is run with these tiles.
   init(_ facts: GraphFacts, _ rules: TileRules) {
@@ -45,6 +57,34 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
     case .exactWithStatistics(let reason), .canonical(let reason):
       self.init(promise: .canonical, reason: reason)
     }
+  }
+}
+
+/// The part of the image that shows nothing, whose result is 0. It follows from the image alone and so does not depend
+/// on how it is cut.
+public struct SkippedBackground: Codable, Sendable, Hashable, CustomStringConvertible {
+  /// What was asked for: `auto` or a value.
+  public var choice: String
+  /// The share of the blocks of 64 x 64 pixels.
+  public var fraction: Double
+  /// Up to which values a channel's pixels were background, or from which on; where planes differ, in the first of them.
+  public var upTo: [Float]?
+  public var from: [Float]?
+
+  init(_ choice: BackgroundChoice, _ signals: [[SignalMap]]) {
+    self.choice = choice.description
+    let maps = signals.joined(), all = maps.reduce(0) { $0 + $1.blocks.all }
+    fraction = all == 0 ? 0 : Double(maps.reduce(0) { $0 + $1.blocks.background }) / Double(all)
+    let ranges = maps.first?.background ?? []
+    if !ranges.isEmpty, ranges.allSatisfy({ $0.upperBound.isFinite }) { upTo = ranges.map(\.upperBound) }
+    if !ranges.isEmpty, ranges.allSatisfy({ $0.lowerBound.isFinite }) { from = ranges.map(\.lowerBound) }
+  }
+
+  public var description: String {
+    func list(_ values: [Float]) -> String { values.map { "\($0)" }.joined(separator: ", ") }
+    guard let values = upTo.map({ "values up to " + list($0) }) ?? from.map({ "values from " + list($0) + " on" })
+    else { return "no background was found to leave out" }
+    return "\(Int((100 * fraction).rounded())) % is background (\(values)) and left out"
   }
 }
 

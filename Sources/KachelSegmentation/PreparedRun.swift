@@ -17,6 +17,8 @@ struct PreparedRun: Sendable {
   let warnings: [String]
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
+  /// By scene and plane, where the image shows something, where only that is run.
+  let signals: [[SignalMap]]?
   let summary: String
   private let segmentation: Segmentation
   private let engine: Provenance.EngineVersion
@@ -28,7 +30,7 @@ struct PreparedRun: Sendable {
 
   init(
     segmentation: Segmentation, engine: any Engine, network: any Network, mapping: InputMapping,
-    decision: Planner.Decision, threads: Int, cacheBytes: Int, wantsConfidence: Bool
+    decision: Planner.Decision, signals: [[SignalMap]]?, threads: Int, cacheBytes: Int, wantsConfidence: Bool
   ) throws {
     self.segmentation = segmentation
     self.network = network
@@ -38,7 +40,8 @@ struct PreparedRun: Sendable {
       name: engine.name, version: engine.version, precision: "float32", streams: decision.streams, threads: threads)
     plan = decision.plan
     streams = decision.streams
-    certificate = decision.certificate
+    self.signals = signals
+    certificate = decision.certificate.skipping(segmentation.options.background, signals)
     let (package, image, selection) = (segmentation.package, segmentation.image, segmentation.selection)
     var warnings = mapping.warnings + decision.warnings
     if package.metadata.kind == .multiClassSemanticSegmentation {
@@ -59,9 +62,11 @@ struct PreparedRun: Sendable {
     let (plan, sources) = (decision.plan, mapping.sources)
     var left = Self.mostTiles
     work = try selection.scenes.indices.map { scene in
-      try selection.planes(scene: scene).map { plane in
+      try selection.planes(scene: scene).enumerated().map { number, plane in
+        let signal = signals?[scene][number]
         let tiles = plan.grids[scene].tiles(deciding: selection.regions[scene], limit: left) { region in
-          sources.contains { source in
+          guard signal?.hasSignal(in: region) ?? true else { return false }
+          return sources.contains { source in
             var place = plane
             place.channel = source.channel
             return image.hasPixels(in: region, of: place)
@@ -75,10 +80,12 @@ struct PreparedRun: Sendable {
         return tiles
       }
     }
-    summary = Self.summary(decision, work: work)
+    summary = Self.summary(decision, certificate, work: work)
   }
 
-  private static func summary(_ decision: Planner.Decision, work: [[[PlaneGrid.Tile]]]) -> String {
+  private static func summary(
+    _ decision: Planner.Decision, _ certificate: Certificate, work: [[[PlaneGrid.Tile]]]
+  ) -> String {
     let tiles = work.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
     let planes = work.reduce(0) { $0 + $1.count }
     let sizes = Set(decision.plan.grids.map { "\($0.x.tile) x \($0.y.tile)" }).sorted()
@@ -88,7 +95,7 @@ struct PreparedRun: Sendable {
     return """
       \(tiles) tile\(tiles == 1 ? "" : "s") of \(sizes.joined(separator: ", ")) pixels in \(planes) \
       plane\(planes == 1 ? "" : "s")\(rules.tiling == .zen ? " as ZEN cuts them" : ""), halo \(halo), stride \(stride), \(decision.streams) at a time; \
-      \(decision.certificate.promise.rawValue)
+      \(certificate.promise.rawValue)\(certificate.background.map { ", \($0)" } ?? "")
       """
   }
 

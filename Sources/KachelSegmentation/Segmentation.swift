@@ -114,15 +114,33 @@ public struct Segmentation: Sendable {
           PreviewCanvas.bytes(for: $0.size, mapping: mapping, image: description)
         }.max() ?? 0
     }
-    let planner = Planner(package: package, facts: facts, network: network, options: options, threads: threads)
     let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
       let channel = description.channels[source.channel]
       return sum + channel.layout.samples * channel.pixelType.size
     }
+    if options.background != nil {
+      let planes = selection.scenes.indices.flatMap { scene in selection.planes(scene: scene).map { _ in sizes[scene] }
+      }
+      otherBytes += SignalPass.bytes(for: planes, sources: mapping.sources.count, bytesPerPixel: bytesPerPixel)
+    }
+    let planner = Planner(package: package, facts: facts, network: network, options: options, threads: threads)
     let decision = try planner.decide(
       planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)
     return try PreparedRun(
-      segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision, threads: threads,
+      segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
+      signals: try signals(mapping), threads: threads,
       cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
+  }
+
+  /// By scene and plane, where the image shows something; `nil` where all of it counts.
+  private func signals(_ mapping: InputMapping) throws -> [[SignalMap]]? {
+    guard let choice = options.background else { return nil }
+    let pass = SignalPass(image: image, mapping: mapping, choice: choice)
+    return try selection.scenes.indices.map { scene in
+      let size = image.description.scenes[selection.scenes[scene]].size
+      return try selection.planes(scene: scene).map {
+        try pass.map($0, size: size, region: selection.regions[scene])
+      }
+    }
   }
 }

@@ -21,6 +21,9 @@ public struct SegmentationOptions: Sendable {
   /// Pixels whose winning class has a lower probability get the label 0.
   public var minimumConfidence: Float?
 
+  /// What shows nothing and is not given to the network; its result is 0. Everything is given to it if `nil`.
+  public var background: BackgroundChoice?
+
   public init() {}
 
   /// How many bytes of decoded blocks an image should keep so that the run stays within its memory.

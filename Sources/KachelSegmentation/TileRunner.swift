@@ -37,7 +37,8 @@ struct TileRunner {
       place, plane in plane.1.lazy.map { (place: place, plane: plane.0, tile: $0) }
     }
     let region = run.layout.selection.regions[scene]
-    let (image, mapping, sink, readers, inferers) = (image, run.mapping, sink, readers, inferers)
+    let (image, mapping, signals) = (image, run.mapping, run.signals?[scene])
+    let (sink, readers, inferers) = (sink, readers, inferers)
     try await withThrowingTaskGroup(of: (Lane, Int).self) { group in
       var free = slots
       for job in jobs {
@@ -50,7 +51,8 @@ struct TileRunner {
         group.addTask {
           try await readers[lane.stream].read {
             try lane.slot.read(
-              job.tile, of: job.plane, grid: grid, mapping: mapping, image: image, planeSize: planeSize)
+              job.tile, of: job.plane, grid: grid, mapping: mapping, image: image, planeSize: planeSize,
+              signal: signals?[job.place])
           }
           try Task.checkCancellation()
           try await inferers[lane.stream].run {

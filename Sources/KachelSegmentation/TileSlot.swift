@@ -15,7 +15,7 @@ final class TileSlot: @unchecked Sendable {
   let input: UnsafeMutableRawBufferPointer
   let scores: UnsafeMutableRawBufferPointer
   let request: any InferenceRequest
-  /// The regions of the plane that hold pixels, as far as they meet the tile's core.
+  /// The regions of the plane that hold pixels, no background if that is left out, as far as they meet the tile's core.
   var covered: [Region] = []
 
   init(sources: Int, inputShape: [Int], outputShape: [Int], request: any InferenceRequest) {
@@ -33,7 +33,7 @@ final class TileSlot: @unchecked Sendable {
   /// The first two stages' work: reads the tile's pixels and turns them into the network's input.
   func read(
     _ tile: PlaneGrid.Tile, of plane: PlaneIndex, grid: PlaneGrid, mapping: InputMapping, image: any ImageSource,
-    planeSize: Size
+    planeSize: Size, signal: SignalMap?
   ) throws {
     let origin = grid.origin(of: tile), core = grid.core(of: tile)
     let columns = ReflectedAxis(origin: origin.x, count: grid.x.tile, length: planeSize.width)
@@ -52,6 +52,10 @@ final class TileSlot: @unchecked Sendable {
         ).fill(from: pixels, mix: mix, columns: columns, rows: rows, dividedBy: source.divisor)
         channel += 1
       }
+    }
+    if let signal {
+      let parts = signal.regions(in: core)
+      covered = covered.flatMap { region in parts.map(region.intersection).filter { !$0.isEmpty } }
     }
   }
 }
