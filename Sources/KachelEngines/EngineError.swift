@@ -24,4 +24,11 @@ public struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
   }
 
   public var description: String { "\(name): \(reason)" }
+
+  /// Whether the engine could not get the memory that it needed, by its message: neither engine has a code for it.
+  public var isOutOfMemory: Bool {
+    let message = reason.lowercased()
+    return ["bad_alloc", "bad allocation", "out of memory", "failed to allocate", "cannot allocate", "alloc_failed"]
+      .contains { message.contains($0) }
+  }
 }

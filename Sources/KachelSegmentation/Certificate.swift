@@ -18,6 +18,8 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   public var promise: Promise
   /// What keeps the result from being exact: the operation and node, or the halo.
   public var reason: String?
+  /// By how much an approximate result is wrong, in a sample.
+  public var measuredError: MeasuredError?
   /// What was not given to the network, where something may have been left out.
   public var background: SkippedBackground?
 
@@ -27,7 +29,8 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   }
 
   public var description: String {
-    promise.rawValue + (reason.map { ": \($0)" } ?? "") + (background.map { "; \($0)" } ?? "")
+    promise.rawValue + (reason.map { ": \($0)" } ?? "") + (measuredError.map { "; \($0)" } ?? "")
+      + (background.map { "; \($0)" } ?? "")
   }
 
   /// The certificate of a run that leaves out background.
@@ -39,15 +42,20 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   }
 
   /// The certificate of a network that is run with these tiles.
-  init(_ facts: GraphFacts, _ rules: TileRules) {
+  init(_ facts: GraphFacts, _ plan: TilePlan) {
+    let rules = plan.rules
     guard rules.tiling == .aligned else {
       self.init(promise: .zen, reason: "tiles are cut as ZEN cuts them, and depend on the image's size")
       return
     }
     switch facts.exactness {
     case .exact:
+      // An axis of one tile has no border between tiles.
+      let (hasColumns, hasRows) = (plan.grids.contains { $0.x.count > 1 }, plan.grids.contains { $0.y.count > 1 })
       let needed = facts.neededBorder.map { Size(width: $0.x, height: $0.y) }
-      if let needed, rules.halo.width < needed.width || rules.halo.height < needed.height {
+      if let needed,
+        (hasColumns && rules.halo.width < needed.width) || (hasRows && rules.halo.height < needed.height)
+      {
         self.init(
           promise: .approximate,
           reason: "tiles see \(rules.halo) pixels around what they decide, the network needs \(needed)")

@@ -22,6 +22,12 @@ public struct PlaneGrid: Sendable, Hashable {
   /// The first pixel that a tile sees, on either axis.
   func origin(of tile: Tile) -> (x: Int, y: Int) { (x.origin(Int(tile.column)), y.origin(Int(tile.row))) }
 
+  /// What a tile sees, in the plane; it may reach beyond its right and bottom edges.
+  func region(of tile: Tile) -> Region {
+    let origin = origin(of: tile)
+    return Region(x: origin.x, y: origin.y, width: x.tile, height: y.tile)
+  }
+
   /// What a tile decides, in the plane.
   func core(of tile: Tile) -> Region { Region(x: x.core(Int(tile.column)), y: y.core(Int(tile.row))) }
 

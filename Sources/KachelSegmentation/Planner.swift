@@ -11,6 +11,8 @@ struct Planner {
   let network: any Network
   let options: SegmentationOptions
   let threads: Int
+  /// The pixels that a tile may have where its size is free, whatever memory allows.
+  var mostTilePixels = Int.max
 
   /// A plan and how many requests run at the same time.
   struct Decision {
@@ -65,22 +67,21 @@ struct Planner {
         .memory, file: package.path,
         "a tile needs about \(needed), more than the \(options.memory) allowed; pass --memory with more")
     }
-    let certificate = Certificate(facts, rules)
+    let certificate = Certificate(facts, best.plan)
     if options.requiresExact, certificate.promise != .exact {
       throw SegmentationError(.option, file: package.path, "the result would not be exact: \(certificate)")
     }
     return Decision(
       plan: best.plan, streams: best.streams, outputChannels: probe.outputChannels, certificate: certificate,
-      warnings: warnings(rules, certificate))
+      warnings: warnings(rules))
   }
 
   /// The plan with the least work that fits into memory, and how many requests run at the same time.
   private func best(_ planes: [Size], _ rules: TileRules, _ budget: MemoryBudget) -> (plan: TilePlan, streams: Int)? {
     var best: (plan: TilePlan, streams: Int, work: Double)?
     for streams in 1...min(2, threads) {
-      guard let plan = TilePlan(planes: planes, rules: rules, tilePixels: budget.tilePixels(streams: streams)) else {
-        continue
-      }
+      let pixels = min(mostTilePixels, budget.tilePixels(streams: streams))
+      guard let plan = TilePlan(planes: planes, rules: rules, tilePixels: pixels) else { continue }
       guard budget.needed(tilePixels: plan.largestTile, streams: streams) <= options.memory.bytes else { continue }
       let work = plan.grids.reduce(0.0) { $0 + $1.work(streams: streams) }
       if let best, best.work <= work { continue }
@@ -89,7 +90,7 @@ struct Planner {
     return best.map { ($0.plan, $0.streams) }
   }
 
-  private func warnings(_ rules: TileRules, _ certificate: Certificate) -> [String] {
+  private func warnings(_ rules: TileRules) -> [String] {
     var warnings: [String] = []
     if facts.stride == nil {
       warnings.append("the network's stride is not plain from its graph; \(Self.assumedStride) is assumed")
@@ -97,7 +98,6 @@ struct Planner {
     if package.metadata.border == nil, options.halo == .package || (options.halo == .automatic && needed == nil) {
       warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
     }
-    if certificate.promise == .approximate { warnings.append("the result is \(certificate)") }
     return warnings
   }
 

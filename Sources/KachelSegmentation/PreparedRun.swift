@@ -13,8 +13,8 @@ struct PreparedRun: Sendable {
   let streams: Int
   let threads: Int
   let layout: ResultLayout
-  let certificate: Certificate
-  let warnings: [String]
+  var certificate: Certificate
+  private(set) var warnings: [String]
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
   /// By scene and plane, where the image shows something, where only that is run.
@@ -27,6 +27,9 @@ struct PreparedRun: Sendable {
   private static let mostTiles = 10_000_000
 
   var tiles: Int { work.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } } }
+
+  /// Adds what the user should know.
+  mutating func warn(_ text: String) { warnings.append(text) }
 
   init(
     segmentation: Segmentation, engine: any Engine, network: any Network, mapping: InputMapping,

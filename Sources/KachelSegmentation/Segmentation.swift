@@ -66,11 +66,15 @@ public struct Segmentation: Sendable {
     let pending = try PendingOutputs(
       outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
     let engineStage = Stage(name: "kachel-engine")
-    let run = try await engineStage.run {
+    var (run, engine) = try await engineStage.run {
       let engine = try engine ?? OpenVINO.load()
-      return try prepare(engine, outputs)
+      return (try prepare(engine, outputs), engine)
     }
     progress(.planned(run.summary))
+    if run.certificate.promise == .approximate {
+      run.certificate.measuredError = try await engineStage.run { [run] in try MeasuredError(of: run, image: image) }
+      run.warn("the result is \(run.certificate)")
+    }
     (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
     let readableLevels =
       outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
@@ -80,10 +84,25 @@ public struct Segmentation: Sendable {
     for scene in selection.scenes.indices {
       let previewPath = pending.previewPath(scene: scene)
       await sink.begin(scene: scene, drawsPreview: previewPath != nil)
-      try await runner.run(scene: scene) { pixels in
-        done.done += 1
-        done.pixels += pixels
-        progress(.tile(done))
+      while true {
+        do {
+          try await runner.run(scene: scene) { pixels in
+            done.done += 1
+            done.pixels += pixels
+            progress(.tile(done))
+          }
+          break
+        } catch let error as EngineError where error.isOutOfMemory && done.done == 0 {
+          // The engine's memory is freed before it is tried again.
+          runner = TileRunner(run: run, sink: sink, image: image)
+          run = try await engineStage.run { [run, engine] in
+            try withSmallerTiles(than: run, engine, outputs, because: error)
+          }
+          runner = TileRunner(run: run, sink: sink, image: image)
+          done.total = run.tiles
+          progress(.warning(run.warnings.last ?? ""))
+          progress(.planned(run.summary))
+        }
       }
       progress(.finishing(scene: scene))
       try await sink.end(provenance: run.provenance(scene, outputs.command), previewPath: previewPath)
@@ -98,8 +117,28 @@ public struct Segmentation: Sendable {
 
   var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }
 
+  /// The run with tiles of at most half as many pixels.
+  ///
+  /// - Throws: the engine's error, where tiles cannot be smaller.
+  private func withSmallerTiles(
+    than run: PreparedRun, _ engine: any Engine, _ outputs: SegmentationOutputs, because error: EngineError
+  ) throws -> PreparedRun {
+    let tile = run.plan.largestTile
+    guard var smaller = try? prepare(engine, outputs, mostTilePixels: tile / 2), smaller.plan.largestTile < tile else {
+      throw EngineError(
+        error.kind, name: error.name,
+        "\(error.reason). The engine ran out of memory, and tiles cannot be smaller; close other programs, or pass a "
+          + "smaller --memory or --threads 1")
+    }
+    smaller.certificate.measuredError = run.certificate.measuredError
+    smaller.warn("the engine ran out of memory (\(error.reason)), and so tiles are smaller")
+    return smaller
+  }
+
   /// Reads the network, chooses the tiles and lists them.
-  private func prepare(_ engine: any Engine, _ outputs: SegmentationOutputs) throws -> PreparedRun {
+  private func prepare(
+    _ engine: any Engine, _ outputs: SegmentationOutputs, mostTilePixels: Int = .max
+  ) throws -> PreparedRun {
     let network = try package.graph.network(engine, name: package.path)
     let description = image.description
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
@@ -123,7 +162,9 @@ public struct Segmentation: Sendable {
       }
       otherBytes += SignalPass.bytes(for: planes, sources: mapping.sources.count, bytesPerPixel: bytesPerPixel)
     }
-    let planner = Planner(package: package, facts: facts, network: network, options: options, threads: threads)
+    let planner = Planner(
+      package: package, facts: facts, network: network, options: options, threads: threads,
+      mostTilePixels: mostTilePixels)
     let decision = try planner.decide(
       planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)
     return try PreparedRun(

@@ -51,8 +51,8 @@ struct TileRunner {
         group.addTask {
           try await readers[lane.stream].read {
             try lane.slot.read(
-              job.tile, of: job.plane, grid: grid, mapping: mapping, image: image, planeSize: planeSize,
-              signal: signals?[job.place])
+              grid.region(of: job.tile), core: grid.core(of: job.tile), of: job.plane, mapping: mapping, image: image,
+              planeSize: planeSize, signal: signals?[job.place])
           }
           try Task.checkCancellation()
           try await inferers[lane.stream].run {

@@ -31,13 +31,16 @@ final class TileSlot: @unchecked Sendable {
   }
 
   /// The first two stages' work: reads the tile's pixels and turns them into the network's input.
+  ///
+  /// - Parameters:
+  ///   - tile: what the network sees, in the plane; where it reaches beyond the plane, that is reflected.
+  ///   - core: what is decided.
   func read(
-    _ tile: PlaneGrid.Tile, of plane: PlaneIndex, grid: PlaneGrid, mapping: InputMapping, image: any ImageSource,
-    planeSize: Size, signal: SignalMap?
+    _ tile: Region, core: Region, of plane: PlaneIndex, mapping: InputMapping, image: any ImageSource, planeSize: Size,
+    signal: SignalMap?
   ) throws {
-    let origin = grid.origin(of: tile), core = grid.core(of: tile)
-    let columns = ReflectedAxis(origin: origin.x, count: grid.x.tile, length: planeSize.width)
-    let rows = ReflectedAxis(origin: origin.y, count: grid.y.tile, length: planeSize.height)
+    let columns = ReflectedAxis(origin: tile.x, count: tile.width, length: planeSize.width)
+    let rows = ReflectedAxis(origin: tile.y, count: tile.height, length: planeSize.height)
     rawRegion = Region(x: columns.pixels, y: rows.pixels)
     covered = []
     var channel = 0

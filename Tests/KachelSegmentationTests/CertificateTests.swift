@@ -36,6 +36,32 @@ import Testing
     #expect(result.certificate.promise == .approximate && result.warnings.contains { $0.contains("48 x 48") })
   }
 
+  /// The error that the certificate names is found in the scores, and no larger one is claimed than there is.
+  @Test func approximateResultsSayHowFarTheyAreOff() async throws {
+    let package = try Example.package("nuclei.czann")
+    let result = try await provenance(package) { ($0.tileSide, $0.halo) = (256, .pixels(8)) }
+    let error = try #require(result.certificate.measuredError)
+    #expect(result.warnings.contains { $0.contains("\(error.largestDifference)") })
+    let scene = try Example.image()
+    var options = SegmentationOptions()
+    options.planes.region = region
+    options.tileSide = 1024
+    let exact = try await ScoreMap(of: scene, with: package, options: options) { _ in }
+    (options.tileSide, options.halo) = (256, .pixels(8))
+    let cut = try await ScoreMap(of: scene, with: package, options: options) { _ in }
+    let whole = exact.difference(from: cut, in: Region(region.size), isClasses: true)
+    #expect(error.largestDifference > 0 && error.largestDifference <= 1 && whole.largest > 0.01)
+    #expect(error.pixels > 1000 && error.differing <= error.pixels)
+    // A few borders of many: of the same order.
+    #expect(error.largestDifference > whole.largest / 100)
+  }
+
+  /// Where nothing is cut, no halo is too small.
+  @Test func oneTileIsExact() async throws {
+    let result = try await provenance(Example.package("nuclei.czann")) { ($0.tileSide, $0.halo) = (4096, .pixels(0)) }
+    #expect(result.certificate == Certificate(promise: .exact))
+  }
+
   /// Halos that would take more than half of a tile give way to the package's border, and that is said.
   @Test func halosThatTakeMostOfATileGiveWay() async throws {
     var package = try Example.package("nuclei.czann")
