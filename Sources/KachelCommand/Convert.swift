@@ -20,7 +20,8 @@ struct Convert: AsyncParsableCommand {
       formats feed networks differently, the input is multiplied inside. What a format cannot hold is said.
 
         kachel convert old.czmodel new.czann
-        kachel convert new.czann old.czmodel --pixel-type Gray16
+        kachel convert new.czann old.czmodel
+        kachel convert foreign.czann old.czmodel --pixel-type Gray16
       """)
 
   @Argument(
@@ -46,6 +47,9 @@ struct Convert: AsyncParsableCommand {
   }
 
   private func convertModel() throws {
+    guard planes.isEmpty, storage.isEmpty, channel.isEmpty, !labels, memory == nil else {
+      throw ModelError(.option, file: input, "is a model; the options of images do not go with it")
+    }
     var package = try ModelPackage(at: input)
     guard package.format.isPackage else {
       throw ModelError(.option, file: input, "is a network without a package; kachel package makes one")

@@ -12,6 +12,9 @@ struct OutputOptions: ParsableArguments {
   var shard: Int?
   @Option(help: "The side of an OME-Zarr's chunks in pixels (default: 1024).") var chunk: Int?
 
+  /// Whether nothing is said.
+  var isEmpty: Bool { zarr == nil && shard == nil && chunk == nil }
+
   var omeZarr: OMEZarrOptions {
     var options = OMEZarrOptions(version: zarr, shardSide: shard)
     if let chunk { options.chunkSide = chunk }

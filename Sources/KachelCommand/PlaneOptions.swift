@@ -25,6 +25,9 @@ struct PlaneOptions: ParsableArguments {
     }
   }
 
+  /// Whether nothing is chosen.
+  var isEmpty: Bool { scene == nil && time == nil && z == nil && dimension.isEmpty && region == nil }
+
   var choice: PlaneChoice {
     var choice = PlaneChoice()
     (choice.scenes, choice.times, choice.depths, choice.region) = (scene, time, z, region)

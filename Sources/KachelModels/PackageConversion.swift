@@ -66,6 +66,7 @@ extension ModelPackage {
       }
     defer { metadata.scalesInputByBitDepth = isScaled }
     guard format.isPackage, isScaled != metadata.scalesInputByBitDepth else { return }
+    takeChannelsFromGraph()
     let largest = try largestValues()
     guard largest.contains(where: { $0 != 1 }) else { return }
     let same = Set(largest).count == 1
@@ -75,6 +76,27 @@ extension ModelPackage {
       isScaled
         ? "the network took raw values and is now fed values from 0 to 1: its input is multiplied by \(numbers)"
         : "the network took values from 0 to 1 and is now fed raw values: its input is divided by \(numbers)")
+  }
+
+  /// A `.czann` does not say for which pixels it is. But where its network begins by making raw values of 8 or 16 bits
+  /// again, as this conversion lets it, it does.
+  private mutating func takeChannelsFromGraph() {
+    guard metadata.channels.isEmpty, case .czann = format,
+      let factor = FirstOperations(of: graph, file: path, member: graphMember).firstFactor
+    else { return }
+    let type: ModelPixelType? =
+      switch (factor, metadata.channelCount) {
+      case (255, 3): .bgr24
+      case (255, 4): .bgra32
+      case (255, _): .gray8
+      case (65535, 3): .bgr48
+      case (65535, let count) where count != 4: .gray16
+      default: nil
+      }
+    guard let type else { return }
+    let channels = ModelChannel(pixelTypes: [type])
+    metadata.setPixelTypes(Array(repeating: type, count: max(1, metadata.channelCount / channels.samples)))
+    note("the network multiplies its input by \(Int(factor)), and so takes pixels of the type \(type.rawValue)")
   }
 
   /// The largest value of each of the network's input channels, 1 for floating point.

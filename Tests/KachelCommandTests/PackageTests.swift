@@ -77,6 +77,8 @@ import Testing
       (["package", "none"] + Self.described + ["-o", "a.czmodel"], 65, ["none"]),
       (["package", "--spec", "none.json", "-o", "a.czmodel"], 65, ["none.json"]),
       (["convert", try Inputs.czann, "a.czmodel"], 64, ["--pixel-type"]),
+      (["convert", try Inputs.czann, "a.czseg", "--scene", "1"], 64, ["options of images"]),
+      (["convert", try Inputs.czann, "a.czseg", "--zarr", "0.5"], 64, ["options of images"]),
       (
         ["convert", try SharedData.path("models/oad/XRM_Sandstone_Default_Features_Demo.czmodel"), "a.czann"], 65,
         ["classical"]

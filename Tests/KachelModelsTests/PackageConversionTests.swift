@@ -78,6 +78,11 @@ import Testing
     #expect(new.metadata.inputShape.map { $0 as [Int?] } == facts.inputs.first?.shape.map { Array($0.dropFirst()) })
     try agree(old, new, largest: Float(type.largestValue), side: 96)
 
+    // The network itself tells for which pixels it is.
+    #expect(new.metadata.channels.isEmpty)
+    let untold = try stored(new, "untold.czmodel")
+    #expect(untold.metadata.channels == old.metadata.channels)
+
     var back = new
     back.metadata.setPixelTypes([type])
     back.metadata.colorHandling = old.metadata.colorHandling

@@ -18,6 +18,8 @@ struct FirstOperations {
   /// The value that becomes 0, and the difference that becomes 1.
   private(set) var center = 0.0
   private(set) var spread = 1.0
+  /// What every value is multiplied by first, where that is what comes first.
+  private(set) var firstFactor: Double?
 
   /// An operation, its inputs and outputs by number.
   private struct Operation {
@@ -98,7 +100,9 @@ struct FirstOperations {
       switch operation.name {
       case "Add", "AddV2", "BiasAdd": shift += number
       case "Sub" where isFirst: shift -= number
-      case "Mul": (scale, shift) = (scale * number, shift * number)
+      case "Mul":
+        if !isTouched, numbers.allSatisfy({ $0 == number }) { firstFactor = number }
+        (scale, shift) = (scale * number, shift * number)
       case "Div", "RealDiv":
         guard isFirst, number != 0 else { return }
         (scale, shift) = (scale / number, shift / number)
