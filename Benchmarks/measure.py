@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
+
+from processes import Failed, run
 
 MODEL = "Examples/nuclei.czann"
 SOURCE = "Examples/nuclei-mosaic.czi"
@@ -19,18 +20,6 @@ RATIO, GROWTH = 1.15, 1.05
 PLAUSIBLE = 0.95
 # The engine alone keeps this share of its threads busy, if nothing else needs the processors.
 QUIET = 0.9
-
-
-def run(command, output=None):
-    """Runs a command and returns its seconds, those of the processors, and the most memory that it held, in bytes."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=output)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"Benchmarks/run: failed with {process.returncode}: {' '.join(command)}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def measure(side, folder, binaries, engine_tiles):
@@ -106,4 +95,7 @@ def main():
     sys.exit(0 if plausible and all(passed for _, passed in checks) else 1)
 
 
-main()
+try:
+    main()
+except Failed as failure:
+    sys.exit(f"Benchmarks/run: {failure}")

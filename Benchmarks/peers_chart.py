@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws the race: for every network the time and the peak memory of every program, on the largest image that was measured.
+
+    peers_chart.py SUMMARY.json CHART.png
+"""
+
+import json
+import sys
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot  # noqa: E402
+
+# Of the palette of Okabe and Ito, which people tell apart who do not see all colours.
+COLORS = {"kachel": "#0072B2", "engine": "#999999"}
+PEER = "#E69F00"
+SHOWN_TWICE = "kachel-zarr"
+
+
+def bars(axes, rows, key, unit, scale, digits):
+    values = [row[key] / scale for row in rows]
+    axes.barh(range(len(rows)), values, height=0.72, color=[COLORS.get(row["program"], PEER) for row in rows])
+    axes.set_xlim(0, max(values) * 1.22)
+    for position, value in enumerate(values):
+        axes.text(value + max(values) * 0.015, position, f"{value:.{digits(value)}f} {unit}", va="center", fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xticks([])
+    axes.tick_params(left=False)
+    for side in ("top", "right", "bottom"):
+        axes.spines[side].set_visible(False)
+    axes.spines["left"].set_color("#bbbbbb")
+
+
+def main():
+    with open(sys.argv[1]) as file:
+        groups = json.load(file)
+    largest = {}
+    for group in groups:
+        rows = [row for row in group["rows"] if "note" not in row and row["program"] != SHOWN_TWICE]
+        if any(row["program"] == "kachel" for row in rows) and group["side"] >= largest.get(group["title"], {"side": 0})["side"]:
+            largest[group["title"]] = group | {"rows": rows}
+    if not largest:
+        return
+    heights = [len(group["rows"]) + 1.4 for group in largest.values()]
+    figure, panels = pyplot.subplots(
+        len(largest), 2, figsize=(9.5, 0.27 * sum(heights) + 0.5), height_ratios=heights, squeeze=False,
+        width_ratios=[3, 2], layout="constrained")
+    for (times, memory), (title, group) in zip(panels, largest.items()):
+        rows = group["rows"]
+        bars(times, rows, "work", "s", 1, lambda value: 0 if value >= 100 else 1)
+        bars(memory, rows, "peak", "GB", 2**30, lambda value: 1 if value >= 1 else 2)
+        times.set_yticks(range(len(rows)), [row["title"].removesuffix(", CZI") for row in rows], fontsize=8)
+        for label, row in zip(times.get_yticklabels(), rows):
+            label.set_fontweight("bold" if row["program"] == "kachel" else "normal")
+        memory.set_yticks([])
+        times.set_title(f"{title}\nseconds for {group['side']} x {group['side']} pixels, {group['threads']} threads",
+                        fontsize=9, loc="left")
+        memory.set_title("peak memory", fontsize=9, loc="left")
+    figure.savefig(sys.argv[2], dpi=110, metadata={"Software": None})
+
+
+main()
