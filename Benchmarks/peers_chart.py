@@ -4,10 +4,12 @@
     peers_chart.py SUMMARY.json CHART.png
 """
 
+import io
 import json
 import sys
 
 import matplotlib
+from PIL import Image
 
 matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
@@ -57,7 +59,10 @@ def main():
         times.set_title(f"{title}\nseconds for {group['side']} x {group['side']} pixels, {group['threads']} threads",
                         fontsize=9, loc="left")
         memory.set_title("peak memory", fontsize=9, loc="left")
-    figure.savefig(sys.argv[2], dpi=110, metadata={"Software": None})
+    drawn = io.BytesIO()
+    figure.savefig(drawn, dpi=110)
+    # A palette makes it small enough for a README.
+    Image.open(drawn).convert("RGB").quantize(32).save(sys.argv[2], optimize=True)
 
 
 main()
