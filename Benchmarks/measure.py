@@ -68,7 +68,8 @@ def segment_sparse(folder, binaries):
 def plan(folder, binaries, every):
     """The seconds from the start of the program until it says how it will cut 316416 x 316416 pixels into tiles."""
     slide, labels = f"{folder}/plan-{every}.czi", f"{folder}/plan.ome.zarr"
-    run([f"{binaries}/KachelBenchmarks", "make-sparse-slide", "309", "309", slide, "--from", SOURCE, "--every", str(every)])
+    run([f"{binaries}/KachelBenchmarks", "make-sparse-slide", "309", "309", slide, "--from", SOURCE,
+         "--every", str(every)])
     start = time.monotonic()
     process = subprocess.Popen(
         [f"{binaries}/kachel", "segment", slide, "--model", MODEL, "-o", labels, "--memory", f"{MEMORY >> 30}G"],

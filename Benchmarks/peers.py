@@ -73,31 +73,32 @@ class Race:
         model = self.model(name, image)
         group = {"model": name, "side": side, "tile": model["tile"], "border": model["border"],
                  "threads": self.options.threads, "memory": self.options.memory, "programs": {}}
+        programs = group["programs"]
         for number in range(self.options.rounds):
             for program in [program for program in PROGRAMS if program in self.options.only]:
-                say(f"{name}, {side} x {side}, round {number + 1}: {program}")
+                kachel_ran = bool(programs.get(KACHEL, {}).get("runs"))
                 if program == "cztile_tensorflow" and "saved_model" not in model:
-                    group["programs"][program] = {"note": "has no SavedModel"}
-                    continue
-                entry = group["programs"].setdefault(program, {"runs": []})
-                try:
-                    entry["runs"].append(self.run(program, name, model, image))
-                    if number == 0 and program not in (KACHEL, ENGINE) and KACHEL in group["programs"]:
-                        entry["differing"] = float(self.tool(
-                            self.options.formats, "peers_images.py", "compare", self.labels(program), self.labels(KACHEL)))
-                except (Failed, subprocess.CalledProcessError) as failure:
-                    entry["note"] = f"failed: {self.last_error() or failure}"
-                    say(entry["note"])
+                    programs[program] = {"note": "not run: there is no SavedModel of it"}
+                elif program == ENGINE and not kachel_ran:
+                    programs[program] = {"note": "not run: it takes the tiles of a run of kachel"}
+                else:
+                    say(f"{name}, {side} x {side}, round {number + 1}: {program}")
+                    entry = programs.setdefault(program, {"runs": []})
+                    try:
+                        entry["runs"].append(self.run(program, name, model, image))
+                    except Failed as failure:
+                        entry["note"] = f"failed: {failure}"
+                        say(entry["note"])
+                        continue
+                    if number == 0 and program not in (KACHEL, ENGINE) and kachel_ran:
+                        entry["differing"] = float(self.tool(self.options.formats, "peers_images.py", "compare",
+                                                             self.labels(program), self.labels(KACHEL)))
         for program in PROGRAMS:
             remove(self.labels(program))
         return group
 
     def labels(self, program):
         return f"{self.folder}/{program}-labels.{'ome.zarr' if program in (KACHEL, ZARR) else 'npy'}"
-
-    def last_error(self):
-        lines = pathlib.Path(f"{self.folder}/errors").read_text(errors="replace").split("\n")
-        return next((line.strip()[:200] for line in reversed(lines) if line.strip()), "")
 
     def run(self, program, name, model, image):
         report, labels = f"{self.folder}/{program}.json", self.labels(program)
@@ -107,8 +108,6 @@ class Race:
                        "--model", model["package"], "-o", labels, "--threads", threads, "--json", "--quiet"]
             command += ["--memory", self.options.memory] if self.options.memory else []
         elif program == ENGINE:
-            if not os.path.exists(f"{self.folder}/{KACHEL}.json"):
-                raise Failed("the engine alone needs a run of kachel, whose tiles it takes")
             command = [f"{binaries}/KachelBenchmarks", "engine-only", f"{image}.czi", f"{self.folder}/{KACHEL}.json",
                        "--model", model["package"]]
         else:
@@ -116,8 +115,13 @@ class Race:
             command = [python, "Benchmarks/peers_run.py", program, f"{self.folder}/{name}.json", f"{image}.npy", labels,
                        threads]
         remove(labels)
-        with open(report, "w") as output, open(f"{self.folder}/errors", "w") as errors:
-            wall, processor, peak = run(command, output, errors, self.processors)
+        errors = pathlib.Path(f"{self.folder}/errors")
+        try:
+            with open(report, "w") as output, open(errors, "w") as said:
+                wall, processor, peak = run(command, output, said, self.processors)
+        except Failed as failure:
+            lines = [line.strip() for line in errors.read_text(errors="replace").split("\n") if line.strip()]
+            raise Failed(lines[-1][:200] if lines else str(failure)) from failure
         result = json.loads(pathlib.Path(report).read_text())
         # The programs' start, their modules and their networks are no part of the peers' and the engine's work.
         work = result["seconds"] if program == ENGINE else wall - result.get("loading", 0)
@@ -156,12 +160,15 @@ def summary(group):
             continue
         row = {"program": program, "title": title, "setting": runs[0].get("setting") or setting,
                "peak": max(run["peak"] for run in runs), "differing": entry.get("differing"), "rounds": len(runs)}
+        if program == ENGINE:
+            # It holds the pixels of many tiles, which says nothing of the engine.
+            row["peak"] = None
         for key in ("wall", "work", "processor"):
             row[key] = statistics.median(run[key] for run in runs)
         # Where a program failed in a round, the rounds of both no longer match.
         if len(base) == len(runs):
             row["ratio"] = statistics.median(run["work"] / other["work"] for run, other in zip(runs, base))
-            row["memory"] = row["peak"] / max(run["peak"] for run in base)
+            row["memory"] = row["peak"] and row["peak"] / max(run["peak"] for run in base)
         rows.append(row)
     return rows
 
@@ -174,7 +181,8 @@ def print_table(group, rows):
     side = group["side"]
     rounds = max((row.get("rounds", 0) for row in rows), default=0)
     memory = f"; Kachel has --memory {group['memory']}" if group["memory"] else ""
-    print(f"\n### {MODELS[group['model']]}, {side} x {side}\n\n{group['threads']} threads, median of {rounds} rounds{memory}\n")
+    print(f"\n### {MODELS[group['model']]}, {side} x {side}\n")
+    print(f"{group['threads']} threads, median of {rounds} round{'s' * (rounds != 1)}{memory}\n")
     print("| program | setting | seconds | Mpx/s | times Kachel's | peak MB | times Kachel's | labels that differ |")
     print("|---|---|---|---|---|---|---|---|")
     for row in rows:
@@ -183,8 +191,8 @@ def print_table(group, rows):
             continue
         differing = "" if row["differing"] is None else f"{row['differing'] * 1e6:.0f} ppm"
         print(f"| {row['title']} | {row['setting']} | {row['work']:.1f} | {side * side / row['work'] / 1e6:.2f}"
-              f" | {cell(row.get('ratio'), '.2f')} | {row['peak'] / 2**20:.0f} | {cell(row.get('memory'), '.2f')}"
-              f" | {differing} |")
+              f" | {cell(row.get('ratio'), '.2f')} | {cell(row['peak'] and row['peak'] / 2**20, '.0f')}"
+              f" | {cell(row.get('memory'), '.2f')} | {differing} |")
 
 
 def targets(group, rows):
@@ -205,8 +213,8 @@ def targets(group, rows):
         if side >= MEMORY_SIDE:
             leanest = min(peers, key=lambda row: row["memory"])
             for row, kind in [(leanest, "leanest")] + [(fastest, "fastest")] * (fastest is not leanest):
-                yield (f"the {kind} peer, {row['title']}, has {row['memory']:.1f} x its peak memory (at least {MEMORY_RATIO})",
-                       row["memory"] >= MEMORY_RATIO)
+                yield (f"{row['memory']:.1f} x less peak memory than the {kind} peer, {row['title']} (at least"
+                       f" {MEMORY_RATIO})", row["memory"] >= MEMORY_RATIO)
 
 
 def processor_name():
@@ -218,7 +226,8 @@ def processor_name():
 
 
 def report(groups, options, not_run):
-    print(f"\n{processor_name()}; of the peers' seconds their start, modules and networks are no part, of Kachel's all is")
+    print(f"\n{processor_name()}. Of Kachel's seconds everything is counted; of the peers' not their start, the import"
+          " of modules and the loading of the network.")
     passed = True
     summaries = []
     for group in groups:
@@ -229,7 +238,8 @@ def report(groups, options, not_run):
             print(f"{'yes' if reached else 'NO '}  {text}")
             passed = passed and reached
         passed = passed and not any(row.get("note", "").startswith("failed") for row in rows)
-        summaries.append({"title": MODELS[group["model"]], "side": group["side"], "threads": group["threads"], "rows": rows})
+        summaries.append(
+            {"title": MODELS[group["model"]], "side": group["side"], "threads": group["threads"], "rows": rows})
     for text in not_run:
         print(f"\nnot run: {text}")
     if options.chart and summaries:
@@ -243,21 +253,24 @@ def report(groups, options, not_run):
 def main():
     parser = argparse.ArgumentParser(
         prog="Benchmarks/peers",
-        description="Segments images by Kachel and by other programs in turns. What was measured is kept, and a later call "
-        "replaces what it measures anew; the table and the chart show all that is kept.")
+        description="Segments images by Kachel and by other programs in turns. What was measured is kept, and a later"
+        " call replaces what it measures anew; the tables and the chart show all that is kept.")
     parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS), help="default: all")
-    parser.add_argument("--images", nargs="*", type=int, default=[4096, 16384], metavar="SIDE", help="default: 4096 16384")
+    parser.add_argument("--images", nargs="*", type=int, default=[4096, 16384], metavar="SIDE",
+                        help="default: 4096 16384")
     parser.add_argument("--only", nargs="*", choices=PROGRAMS, default=PROGRAMS, help="programs; default: all")
     parser.add_argument("--rounds", type=int, default=3, help="default: 3; 0 shows what is kept")
     parser.add_argument("--quick", action="store_true", help="one round of 1024 x 1024, to see whether all works")
     parser.add_argument("--heavy", action="store_true",
-                        help=f"also {' and '.join(HEAVY)} on images of more than {LARGE} x {LARGE}, 10 minutes and more a run")
+                        help=f"also {' and '.join(HEAVY)} on images of more than {LARGE} x {LARGE}: 10 minutes and more"
+                        " for every run")
     parser.add_argument("--threads", type=int, default=2, help="of every program (default: 2)")
     parser.add_argument("--memory", default="1G", help="Kachel's limit, empty for its own default (default: 1G)")
     parser.add_argument("--data", default="../shared/data", help="the folder with the reference data, of two networks")
     parser.add_argument("--scratch", help="where images and labels are kept while they are needed (default: $TMPDIR)")
     parser.add_argument("--results", default="Benchmarks/.build/peers.json", help="what is kept (default: %(default)s)")
-    parser.add_argument("--chart", default="Benchmarks/peers.png", help="the PNG to draw, empty for none (default: %(default)s)")
+    parser.add_argument("--chart", default="Benchmarks/peers.png", 
+                        help="the PNG to draw, empty for none (default: %(default)s)")
     parser.add_argument("--no-build", action="store_true", help="run what is in Benchmarks/.build/release")
     for name in ("binaries", "tensorflow", "formats", "peers"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS, required=True)
@@ -284,4 +297,7 @@ def main():
     sys.exit(0 if report(groups, options, not_run) else 1)
 
 
-main()
+try:
+    main()
+except subprocess.CalledProcessError as failure:
+    sys.exit(f"Benchmarks/peers: failed with {failure.returncode}: {' '.join(failure.cmd)}")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Draws the race: for every network the time and the peak memory of every program, on the largest image that was measured.
+"""Draws the race: every program's time and peak memory for every network, on the largest image that was measured.
 
     peers_chart.py SUMMARY.json CHART.png
 """
@@ -21,12 +21,13 @@ SHOWN_TWICE = "kachel-zarr"
 
 
 def bars(axes, rows, key, unit, scale, digits):
-    values = [row[key] / scale for row in rows]
+    values = [(row[key] or 0) / scale for row in rows]
     axes.barh(range(len(rows)), values, height=0.72, color=[COLORS.get(row["program"], PEER) for row in rows])
     axes.set_xlim(0, max(values) * 1.22)
     for position, value in enumerate(values):
-        axes.text(value + max(values) * 0.015, position, f"{value:.{digits(value)}f} {unit}", va="center", fontsize=8)
-    axes.invert_yaxis()
+        text = f"{value:.{digits(value)}f} {unit}" if value else ""
+        axes.text(value + max(values) * 0.015, position, text, va="center", fontsize=8)
+    axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xticks([])
     axes.tick_params(left=False)
     for side in ("top", "right", "bottom"):
@@ -40,7 +41,8 @@ def main():
     largest = {}
     for group in groups:
         rows = [row for row in group["rows"] if "note" not in row and row["program"] != SHOWN_TWICE]
-        if any(row["program"] == "kachel" for row in rows) and group["side"] >= largest.get(group["title"], {"side": 0})["side"]:
+        if any(row["program"] == "kachel" for row in rows):
+            # They come with the smallest image first.
             largest[group["title"]] = group | {"rows": rows}
     if not largest:
         return

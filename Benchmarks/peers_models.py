@@ -67,8 +67,8 @@ def unet(folder, kachel, data, sample):
     numpy.savez(folder / "unet.npz", **values)
     metadata = {
         "FormatVersion": "2.1.0", "Id": str(uuid.UUID(int=7)), "Type": "SingleClassSemanticSegmentation",
-        "InputShape": [tile, tile, 1], "OutputShape": [tile, tile, 2], "MinOverlap": [2 * border] * 2, "Classes": CLASSES,
-        "ModelName": "UNet"}
+        "InputShape": [tile, tile, 1], "OutputShape": [tile, tile, 2], "MinOverlap": [2 * border] * 2,
+        "Classes": CLASSES, "ModelName": "UNet"}
     with zipfile.ZipFile(folder / "unet.czann", "w") as archive:
         archive.writestr("model.json", json.dumps(metadata))
         archive.writestr("model.model", peers_unet.onnx_model(values).SerializeToString())
@@ -122,7 +122,7 @@ def for_torch(graph, tile, path):
 
 
 def for_bioimageio(model, name, folder):
-    """A bioimage.io description of the network, beside its weights and the test tensors that a description must have."""
+    """A bioimage.io description of the network, beside its weights and the test tensors that it must have."""
     folder.mkdir(exist_ok=True)
     (folder / "weights.onnx").write_bytes(pathlib.Path(model["onnx"]).read_bytes())
     tile = model["tile"]
@@ -132,21 +132,21 @@ def for_bioimageio(model, name, folder):
     numpy.save(folder / "output.npy",
                session.run(None, {session.get_inputs()[0].name: test / numpy.float32(LARGEST)})[0])
 
-    def space(**size):
-        return [{"type": "space", "id": axis, **{key: value(axis) if callable(value) else value
-                                                 for key, value in size.items()}} for axis in "yx"]
-
     description = {
-        "type": "model", "format_version": "0.5.3", "name": f"benchmark {name}", "description": "A network of Kachel's benchmarks.",
-        "authors": [{"name": "Kachel"}], "cite": [{"text": "Kachel", "url": "https://example.com"}],
+        "type": "model", "format_version": "0.5.3", "name": f"benchmark {name}",
+        "description": "A network of Kachel's benchmarks.", "authors": [{"name": "Kachel"}],
+        "cite": [{"text": "Kachel", "url": "https://example.com"}],
         "license": "Apache-2.0", "weights": {"onnx": {"source": "weights.onnx", "opset_version": 12}},
         "inputs": [{
             "id": "image", "test_tensor": {"source": "input.npy"},
-            "axes": [{"type": "batch"}, *space(size=tile), {"type": "channel", "channel_names": ["gray"]}],
+            "axes": [{"type": "batch"}, *({"type": "space", "id": axis, "size": tile} for axis in "yx"),
+                     {"type": "channel", "channel_names": ["gray"]}],
             "preprocessing": [{"id": "scale_linear", "kwargs": {"gain": 1 / LARGEST}}]}],
         "outputs": [{
             "id": "scores", "test_tensor": {"source": "output.npy"},
-            "axes": [{"type": "batch"}, *space(size=lambda axis: {"tensor_id": "image", "axis_id": axis}, halo=model["border"]),
+            "axes": [{"type": "batch"},
+                     *({"type": "space", "id": axis, "size": {"tensor_id": "image", "axis_id": axis},
+                        "halo": model["border"]} for axis in "yx"),
                      {"type": "channel", "channel_names": [title.lower() for title in CLASSES]}]}]}
     # JSON is YAML.
     (folder / "rdf.yaml").write_text(json.dumps(description, indent=1))
@@ -154,7 +154,8 @@ def for_bioimageio(model, name, folder):
 
 
 def main():
-    folder, kachel, data, sample = pathlib.Path(sys.argv[1]).resolve(), sys.argv[2], pathlib.Path(sys.argv[3]), sys.argv[4]
+    folder, data = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[3])
+    kachel, sample = sys.argv[2], sys.argv[4]
     for name in sys.argv[5:]:
         model = MODELS[name](folder, kachel, data, sample)
         graph = member(model["package"], ".model")

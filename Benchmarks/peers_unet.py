@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The race's largest network: a U-Net of 7.76 million parameters, as ONNX and as a SavedModel.
 
-Four levels of two 3 x 3 convolutions with 32 to 256 channels, 512 at the bottom, transposed convolutions of 2 x 2 on the
-way up, and two classes. Its weights are random but the same on every machine; like the networks of packages it takes and
-gives channels last.
+Four levels of two 3 x 3 convolutions with 32 to 256 channels, 512 at the bottom, transposed convolutions of 2 x 2 on
+the way up, and two classes. Its weights are random but the same on every machine; like the networks of packages it
+takes and gives channels last.
 
     peers_unet.py WEIGHTS.npz FOLDER      write the SavedModel (with the Python that has TensorFlow)
 """
