@@ -91,4 +91,5 @@ def main():
         array[start:start + part.shape[0], start:start + part.shape[1]] = part
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -5,10 +5,13 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+
+from processes import Failed, run
 
 MODEL = "Examples/nuclei.czann"
 SOURCE = "Examples/nuclei-mosaic.czi"
@@ -19,18 +22,8 @@ RATIO, GROWTH = 1.15, 1.05
 PLAUSIBLE = 0.95
 # The engine alone keeps this share of its threads busy, if nothing else needs the processors.
 QUIET = 0.9
-
-
-def run(command, output=None):
-    """Runs a command and returns its seconds, those of the processors, and the most memory that it held, in bytes."""
-    start = time.monotonic()
-    process = subprocess.Popen(command, stdout=output)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds = time.monotonic() - start
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        sys.exit(f"Benchmarks/run: failed with {process.returncode}: {' '.join(command)}")
-    return seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+# The seconds until a plan is made, with the program's start.
+PLANNED = 1
 
 
 def measure(side, folder, binaries, engine_tiles):
@@ -62,15 +55,66 @@ def measure(side, folder, binaries, engine_tiles):
     }
 
 
+def segment_sparse(folder, binaries):
+    """Segments 65536 x 65536 pixels of which a 61st is there, and returns the seconds and the most memory."""
+    slide, labels = f"{folder}/sparse.czi", f"{folder}/sparse.ome.zarr"
+    run([f"{binaries}/KachelBenchmarks", "make-sparse-slide", "64", "64", slide, "--from", SOURCE, "--every", "61"])
+    seconds, _, peak = run([f"{binaries}/kachel", "segment", slide, "--model", MODEL, "-o", labels, "--memory",
+                            f"{MEMORY >> 30}G", "--quiet"], subprocess.DEVNULL)
+    shutil.rmtree(labels)
+    return seconds, peak
+
+
+def plan(folder, binaries, every):
+    """The seconds from the start of the program until it says how it will cut 316416 x 316416 pixels into tiles."""
+    slide, labels = f"{folder}/plan-{every}.czi", f"{folder}/plan.ome.zarr"
+    run([f"{binaries}/KachelBenchmarks", "make-sparse-slide", "309", "309", slide, "--from", SOURCE,
+         "--every", str(every)])
+    start = time.monotonic()
+    process = subprocess.Popen(
+        [f"{binaries}/kachel", "segment", slide, "--model", MODEL, "-o", labels, "--memory", f"{MEMORY >> 30}G"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if " tiles of " in line:
+            seconds = time.monotonic() - start
+            process.send_signal(signal.SIGINT)
+            process.stderr.read()
+            process.wait()
+            return seconds, line.strip()
+    raise Failed("kachel ended before it had planned: " + "".join(said))
+
+
+def measure_huge(options):
+    with tempfile.TemporaryDirectory(prefix="kachel-benchmarks-", dir=options.scratch) as folder:
+        plans = {every: plan(folder, options.binaries, every) for every in (1, 7)}
+        seconds, peak = segment_sparse(folder, options.binaries)
+    checks = []
+    for every, (needed, line) in plans.items():
+        part = "all of it" if every == 1 else f"one of {every} tiles"
+        print(f"316416 x 316416, {part}: {needed:.2f} s until the plan: {line}")
+        checks.append((f"100 gigapixels, {part}: planned in less than {PLANNED} s", needed < PLANNED))
+    print(f"65536 x 65536, one of 61 tiles: {seconds:.0f} s, peak memory {peak / 2**20:.0f} MB")
+    checks.append((f"65536 x 65536: peak memory under {MEMORY >> 20} MB", peak < MEMORY))
+    for text, passed in checks:
+        print(f"{'pass' if passed else 'FAIL'}  {text}")
+    sys.exit(0 if all(passed for _, passed in checks) else 1)
+
+
 def main():
     parser = argparse.ArgumentParser(
         prog="Benchmarks/run",
         description="Memory and time of segmenting large slides. The engine alone is timed on all tiles of the first "
         "slide and on as many of the others, from which its time for the rest follows.")
     parser.add_argument("sides", nargs="*", type=int, default=[16384, 32768], help="default: 16384 32768")
+    parser.add_argument("--huge", action="store_true",
+                        help="instead: the memory for 65536 x 65536 pixels, and the time to plan 100 gigapixels")
     parser.add_argument("--scratch", help="where slides and results are kept while they are needed (default: $TMPDIR)")
     parser.add_argument("--binaries", help=argparse.SUPPRESS, required=True)
     options = parser.parse_args()
+    if options.huge:
+        measure_huge(options)
 
     with tempfile.TemporaryDirectory(prefix="kachel-benchmarks-", dir=options.scratch) as folder:
         # A slide and its labels are never larger than a byte per pixel each.
@@ -106,4 +150,7 @@ def main():
     sys.exit(0 if plausible and all(passed for _, passed in checks) else 1)
 
 
-main()
+try:
+    main()
+except Failed as failure:
+    sys.exit(f"Benchmarks/run: {failure}")
