@@ -116,16 +116,16 @@ extension SavedModelFiles {
   /// - Parameter folder: a folder to create.
   func zipped(in folder: String) throws(BytesError) -> ArchiveWriter.Content {
     if let original = originalZip { return .bytes(original) }
-    let files = FileManager.default
-    do { try files.createDirectory(atPath: folder + "/files", withIntermediateDirectories: true) } catch {
+    do { try FileManager.default.createDirectory(atPath: folder + "/files", withIntermediateDirectories: true) } catch {
       throw BytesError(.cannotWrite, file: folder, "cannot be created: \(error.localizedDescription)")
     }
-    do throws(ModelError) { try extract(to: folder + "/files") } catch {
+    let contents: [String: ArchiveWriter.Content]
+    do throws(ModelError) { contents = try self.contents(extractingTo: folder + "/files") } catch {
       throw BytesError(error.kind == .cannotWrite ? .cannotWrite : .damaged, file: error.file, error.reason)
     }
     let archive = try ArchiveWriter(path: folder + "/model.zip")
-    let names = self.files.keys.sorted { ($0.contains("/") ? 1 : 0, $0) < ($1.contains("/") ? 1 : 0, $1) }
-    for name in names { try archive.add(name, .file(folder + "/files/" + name)) }
+    let members = contents.sorted { ($0.key.contains("/") ? 1 : 0, $0.key) < ($1.key.contains("/") ? 1 : 0, $1.key) }
+    for (name, content) in members { try archive.add(name, content) }
     try archive.finish()
     return .file(folder + "/model.zip")
   }

@@ -171,6 +171,23 @@ public struct SavedModelFiles: Sendable {
     }
   }
 
+  /// Where each file's content is: a file of a folder stays there, one in a zip is written out, so that large ones need
+  /// not be in memory.
+  ///
+  /// - Parameter folder: an empty folder.
+  func contents(extractingTo folder: String) throws(ModelError) -> [String: ArchiveWriter.Content] {
+    let place: String
+    switch source {
+    case .zip:
+      try extract(to: folder)
+      place = folder
+    case .folder(let own): place = own
+    }
+    var contents: [String: ArchiveWriter.Content] = [:]
+    for name in files.keys { contents[name] = replacements[name].map { .bytes($0) } ?? .file(place + "/" + name) }
+    return contents
+  }
+
   private func write(_ name: String, _ bytes: [UInt8], below folder: String) throws(ModelError) {
     let url = URL(filePath: folder + "/" + name)
     do {
