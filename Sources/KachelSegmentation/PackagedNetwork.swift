@@ -10,6 +10,14 @@ extension ModelGraph {
   func network(_ engine: any Engine, name: String) throws -> any Network {
     switch self {
     case .onnx(let bytes): return try engine.read(.onnx(bytes), name: name)
+    case .savedModel(let archive) where !engine.readsSavedModels:
+      let onnx: ModelGraph
+      do throws(ModelError) { onnx = try SavedModelToONNX(archive).convert() } catch {
+        throw EngineError(
+          .refused, name: name,
+          "\(engine.name) reads ONNX only, and the SavedModel cannot be converted: \(error.reason)")
+      }
+      return try onnx.network(engine, name: name)
     case .savedModel(let archive):
       let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-\(UUID().uuidString)").path
       do {
