@@ -43,12 +43,12 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
         "this machine has no NVIDIA driver that works (libcuda.so.1); run with --device cpu, or install the driver")
     }
     guard index < cudaCount else {
-      let devices = cudaCount == 1 ? "is cuda:0" : "are cuda:0 to cuda:\(cudaCount - 1)"
+      let devices = cudaCount == 1 ? "its only one is cuda:0" : "it has cuda:0 to cuda:\(cudaCount - 1)"
       throw EngineError(
         .unsuitable, name: description,
         cudaCount == 0
           ? "this machine has an NVIDIA driver, but no GPU for it; run with --device cpu"
-          : "this machine has no such GPU; those that it has \(devices)")
+          : "this machine has no such GPU; \(devices)")
     }
   }
 }

@@ -55,7 +55,14 @@ public final class ONNXRuntime: Engine {
     self.library = library
     self.device = device
     self.precision = precision
-    if device != .cpu { kachel_onnxruntime_open_cuda(library.path) }
+    guard device != .cpu else { return }
+    kachel_onnxruntime_open_cuda(library.path)
+    // Tried at once: that CUDA does not work has nothing to do with a network.
+    let options = try library.handle(.missing, library.path, "the engine does not start", library.call.release_options)
+    {
+      library.call.create_options(&$0)
+    }
+    try useDevice(for: options.pointer)
   }
 
   /// Checks that the machine has the device, and that the engine computes in the precision there.
@@ -125,19 +132,27 @@ public final class ONNXRuntime: Engine {
     for (axis, length) in preparation.lengths {
       try library.check(call.override_length(options, axis, Int64(length)), .refused, name, what)
     }
+    try useDevice(for: options)
+  }
+
+  /// Has sessions with these options computed by the GPU, if that is the device. What it cannot do the processor does.
+  private func useDevice(for options: OpaquePointer) throws(EngineError) {
     guard case .cuda(let index) = device else { return }
-    let cuda = try library.handle(.refused, name, what, call.release_cuda_options) { call.create_cuda_options(&$0) }
+    let (call, what) = (library.call, "CUDA does not work on this machine")
+    let cuda = try library.handle(.missing, library.path, what, call.release_cuda_options) {
+      call.create_cuda_options(&$0)
+    }
     let settings = [
       ("device_id", "\(index)"),
       // Left alone, the engine would multiply in TF32.
       ("use_tf32", precision == .tf32 ? "1" : "0"),
-      // By rule, not by the stopwatch, so that every run takes the same algorithms and gives the same bits.
+      // By rule, not by the stopwatch, so that every run takes the same algorithms.
       ("cudnn_conv_algo_search", "HEURISTIC"),
     ]
     try library.check(
       withCStrings(settings.map(\.0)) { keys in
         withCStrings(settings.map(\.1)) { call.update_cuda_options(cuda.pointer, keys, $0, settings.count) }
-      }, .refused, name, what)
-    try library.check(call.append_cuda(options, cuda.pointer), .missing, library.path, "CUDA does not work here")
+      }, .missing, library.path, what)
+    try library.check(call.append_cuda(options, cuda.pointer), .missing, library.path, what)
   }
 }

@@ -52,12 +52,12 @@ struct ONNXRuntimeLibrary: @unchecked Sendable {
     return EngineHandle(pointer: pointer, release: release)
   }
 
-  /// An engine's message in one line, without the places in its source code.
+  /// An engine's message in one line, without its number and the places in its source code.
   static func readable(_ message: String) -> String {
     message.split(whereSeparator: \.isNewline).map { line in
       // As in "/build/path/file.cc:12 returnType Function(arguments) what is wrong".
-      line.replacing(/\/\S+\.(?:cc|h):\d+ (?:[\w:<>&* ]+ )?[\w:]+\([^)]*\)\s*/, with: "")
-        .trimmingCharacters(in: .whitespaces)
+      line.replacing(#/\/\S+\.(?:cc|h):\d+ (?:[\w:<>&* ]+ )?[\w:]+\([^)]*\)\s*/#, with: "")
+        .replacing(#/^\[ONNXRuntimeError\] : \d+ : \w+ : /#, with: "").trimmingCharacters(in: .whitespaces)
     }.filter { !$0.isEmpty }.joined(separator: " ")
   }
 

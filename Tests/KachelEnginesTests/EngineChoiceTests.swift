@@ -13,7 +13,7 @@ struct EngineChoiceTests {
   }
 
   @Test(arguments: [
-    (nil, "no NVIDIA driver"), (0, "no GPU for it"), (1, "has is cuda:0"), (2, "cuda:0 to cuda:1"),
+    (nil, "no NVIDIA driver"), (0, "no GPU for it"), (1, "only one is cuda:0"), (2, "cuda:0 to cuda:1"),
   ])
   func aDeviceThatIsNotThere(count: Int?, words: String) throws {
     let error = try #require(engineError { try Device.cuda(2).check(cudaCount: count) })
