@@ -59,6 +59,7 @@ public enum Precision: String, Codable, Sendable, Hashable, CaseIterable {
   case fp32
   /// 32-bit floating point numbers, of which multiplications take the first 10 bits of the fraction (NVIDIA's TF32).
   case tf32
-  /// 16-bit floating point numbers.
+  /// 16-bit floating point numbers in convolutions and matrix products. The network's graph must say so; runs of packages
+  /// see to that.
   case fp16
 }
