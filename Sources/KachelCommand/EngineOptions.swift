@@ -12,7 +12,9 @@ struct EngineOptions: ParsableArguments {
   @Option(
     help: "Where: cpu; cuda:0, an NVIDIA GPU by its number; or auto, a GPU where there is one and an engine for it.",
     transform: readDevice) var device = DeviceChoice.device(.cpu)
-  @Option(help: "How precisely: fp32; on a GPU also tf32 or fp16, which are faster and less exact.", transform: readPrecision) var precision = Precision.fp32
+  @Option(
+    help: "How precisely: fp32; on a GPU also tf32 or fp16, which are faster and less exact.",
+    transform: readPrecision) var precision = Precision.fp32
 
   enum DeviceChoice: Sendable {
     case automatic

@@ -44,16 +44,22 @@ public struct EngineChoice: Sendable, Hashable {
     let engine = try first()
     do {
       return (try body(engine), nil)
-    } catch let refusal as EngineError where refusal.kind == .refused && name == .automatic && engine is OpenVINO {
+    } catch let refusal as EngineError where isForTheOther(refusal) && engine is OpenVINO {
       do {
         let other = try ONNXRuntime.load()
-        return (try body(other), "it runs with \(other.name), as \(engine.name) refuses it (\(refusal.reason))")
+        return (
+          try body(other), "the network runs with \(other.name), as \(engine.name) refuses it: \(refusal.reason)"
+        )
       } catch let error as EngineError where error.kind == .refused || error.kind == .missing {
         throw EngineError(
           .refused, name: refusal.name,
           "\(refusal.reason). \(error.kind == .missing ? "\(error.name): " : "")\(error.reason)")
       }
     }
+  }
+
+  private func isForTheOther(_ error: EngineError) -> Bool {
+    name == .automatic && error.kind == .refused && !error.isOutOfMemory
   }
 
   private func first() throws(EngineError) -> any Engine {

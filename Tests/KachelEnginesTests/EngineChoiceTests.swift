@@ -51,7 +51,7 @@ struct EngineChoiceTests {
     }
     let (name, note) = try EngineChoice().use(refusing(["OpenVINO"]))
     #expect(name == "ONNX Runtime")
-    #expect(note == "it runs with ONNX Runtime, as OpenVINO refuses it (OpenVINO does not like it)")
+    #expect(note == "the network runs with ONNX Runtime, as OpenVINO refuses it: OpenVINO does not like it")
     let both = engineError { _ = try EngineChoice().use(refusing(["OpenVINO", "ONNX Runtime"])) }
     #expect(both?.description == "m.czann: OpenVINO does not like it. ONNX Runtime does not like it")
     for choice in [EngineChoice(.openVINO), EngineChoice(.onnxRuntime)] {
@@ -61,14 +61,15 @@ struct EngineChoiceTests {
   }
 
   /// What fails for another reason is not tried again.
-  @Test func failuresStay() throws {
+  @Test(arguments: [(EngineError.Kind.failed, "broken"), (.refused, "out of memory")])
+  func failuresStay(kind: EngineError.Kind, reason: String) throws {
     var calls = 0
     let error = engineError {
       _ = try EngineChoice().use { _ in
         calls += 1
-        throw EngineError(.failed, name: "m.czann", "broken")
+        throw EngineError(kind, name: "m.czann", reason)
       }
     }
-    #expect(calls == 1 && error?.kind == .failed)
+    #expect(calls == 1 && error == EngineError(kind, name: "m.czann", reason))
   }
 }

@@ -17,7 +17,9 @@ import Testing
     return PlainImage(shape: compiled.outputShape, values: Array(output.bytes.bindMemory(to: Float.self)))
   }
 
-  @Test(arguments: ["example/nuclei.czann", "models/torch/torch_from_json.czann", "models/tf/unet_rgb/unet_rgb.czmodel"])
+  @Test(arguments: [
+    "example/nuclei.czann", "models/torch/torch_from_json.czann", "models/tf/unet_rgb/unet_rgb.czmodel",
+  ])
   func scoresAreNearly(path: String) throws {
     let graph = try ModelPackage(at: SharedData.path(path)).graph
     let half = try graph.inHalfPrecision(file: path)
