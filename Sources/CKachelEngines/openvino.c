@@ -1,33 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "CKachelEngines.h"
 
-#include <dirent.h>
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "folder.h"
 
 /* When a process ends, OpenVINO unloads its plugins while threads of its own may still be in their code: about one
  * process in a hundred crashed. Libraries that are never unloaded stay where those threads are. */
 static void keep_loaded(const char *path) {
   const char *const kept[] = {"libopenvino_intel_cpu_plugin.", "libopenvino_onnx_frontend.",
                               "libopenvino_tensorflow_frontend.", "libopenvino.", "libtbb."};
-  char folder[4096];
-  int length = snprintf(folder, sizeof folder, "%s", path);
-  char *end = length > 0 && (size_t)length < sizeof folder ? strrchr(folder, '/') : NULL;
-  if (!end) return;
-  *end = 0;
-  DIR *entries = opendir(folder);
-  if (!entries) return;
-  for (struct dirent *entry; (entry = readdir(entries));) {
-    for (size_t index = 0; index < sizeof kept / sizeof *kept; index++) {
-      if (strncmp(entry->d_name, kept[index], strlen(kept[index]))) continue;
-      char file[8192];
-      if (snprintf(file, sizeof file, "%s/%s", folder, entry->d_name) < (int)sizeof file)
-        dlopen(file, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
-    }
-  }
-  closedir(entries);
+  kachel_open_beside(path, kept, sizeof kept / sizeof *kept, RTLD_LAZY | RTLD_LOCAL | RTLD_NODELETE);
 }
 
 const struct kachel_openvino *kachel_openvino_open(const char *path, char *reason, size_t capacity) {

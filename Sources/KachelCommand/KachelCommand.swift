@@ -77,6 +77,7 @@ enum ExitStatus: Int32 {
       switch error.kind {
       case .missing: self = .libraryMissing
       case .refused: self = .badInput
+      case .unsuitable: self = .usage
       case .failed: self = .internalError
       }
     default: self = .internalError

@@ -24,6 +24,7 @@ struct Prove: AsyncParsableCommand {
   @Flag(help: "Replace a picture that exists.") var overwrite = false
   @Option(help: "Memory to use at most, as 2G or 800M (default: half of what is free).", transform: MemoryLimit.read)
   var memory: MemoryLimit?
+  @OptionGroup var engine: EngineOptions
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print JSON.") var json = false
 
@@ -32,6 +33,7 @@ struct Prove: AsyncParsableCommand {
     options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
     options.memory = memory ?? .halfOfFree
+    options.engine = engine.choice
     let package = try ModelPackage(at: model)
     let source = try Image(at: image, cacheBytes: options.imageCacheBytes)
     let proof = try await Interruption.stopping { [options, picture, overwrite, quiet] in

@@ -52,6 +52,7 @@ struct Segment: AsyncParsableCommand {
 
   @Option(help: "Memory to use at most, as 2G or 800M (default: half of what is free).", transform: MemoryLimit.read)
   var memory: MemoryLimit?
+  @OptionGroup var engine: EngineOptions
   @Option(help: "The engine's threads (default: all processors).") var threads: Int?
   @Option(help: "The side of a tile in pixels, where the network takes any (default: chosen by memory).")
   var tileSize: Int?
@@ -90,6 +91,7 @@ struct Segment: AsyncParsableCommand {
     (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
     options.requiresExact = requireExact
     options.tiling = tiling
+    options.engine = engine.choice
     options.memory = memory ?? .halfOfFree
     options.minimumConfidence = minimumConfidence
     options.background = skipBackground

@@ -27,6 +27,7 @@ struct Verify: AsyncParsableCommand {
   var image: String?
   @Option(help: "A channel of that image by name or index; once for each channel that the model takes.")
   var channel: [String] = []
+  @OptionGroup var engine: EngineOptions
   @Flag(help: "End with 65 also where there is a warning.") var strict = false
   @Flag(help: "Print JSON.") var json = false
 
@@ -37,6 +38,7 @@ struct Verify: AsyncParsableCommand {
   func run() async throws {
     var verification = Verification(of: model, image: try image.map { try Image(at: $0) })
     verification.channels = channel.isEmpty ? nil : channel
+    verification.engine = engine.choice
     let report = try await verification.report()
     if json {
       try Console.print(json: report)

@@ -7,7 +7,8 @@
 /// let network = try engine.read(.onnx(bytes), name: "nuclei.onnx")
 /// let compiled = try network.compile(inputShape: [1, 512, 512, 1], threads: 2, streams: 1)
 /// let request = try compiled.makeRequest()
-/// try request.run(input: tile, output: scores)
+/// let (tile, scores) = try (compiled.makeBuffer(compiled.inputShape), compiled.makeBuffer(compiled.outputShape))
+/// try request.run(input: tile.bytes, output: scores.bytes)
 /// ```
 ///
 /// Every call blocks its thread for as long as it takes; see ``OwnThread``.
@@ -16,6 +17,12 @@ public protocol Engine: Sendable {
   var name: String { get }
   /// Its version and build as it states them; results of different versions may differ in the last digits.
   var version: String { get }
+  /// Where it computes.
+  var device: Device { get }
+  /// How precisely it computes.
+  var precision: Precision { get }
+  /// Whether it reads TensorFlow SavedModels; every engine reads ONNX.
+  var readsSavedModels: Bool { get }
 
   /// Reads a network and looks at its inputs and outputs.
   ///
@@ -74,6 +81,16 @@ public protocol CompiledNetwork: Sendable {
 
   /// A place to run it. Several requests of one network run at the same time, each on its own thread.
   func makeRequest() throws(EngineError) -> sending any InferenceRequest
+
+  /// Memory for a tensor of that shape, from and to which the engine moves numbers fastest. Requests take any memory.
+  func makeBuffer(_ shape: [Int]) throws(EngineError) -> TensorBuffer
+}
+
+extension CompiledNetwork {
+  /// For an engine that computes on the processor any memory is as good.
+  public func makeBuffer(_ shape: [Int]) throws(EngineError) -> TensorBuffer {
+    TensorBuffer(byteCount: shape.reduce(MemoryLayout<Float>.size, *))
+  }
 }
 
 /// One run of a network at a time. It may move between threads, but is used by one of them at a time.

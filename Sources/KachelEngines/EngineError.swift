@@ -7,6 +7,8 @@ public struct EngineError: Error, Sendable, Hashable, CustomStringConvertible {
     case missing
     /// The engine does not accept the network, or not with the wanted shape.
     case refused
+    /// The engine cannot compute on that device, or in that precision.
+    case unsuitable
     /// The engine failed while it ran the network.
     case failed
   }

@@ -1,31 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
 private import Foundation
 
-/// Finds the engine's library on this machine.
+/// Finds an engine's library on this machine.
 ///
 /// It looks, in this order, into
-/// 1. `KACHEL_ENGINE_PATH`: the library's file, or the folder that holds it. If this is set, nothing else is tried, so
-///    that a wrong setting is noticed.
+/// 1. what the library's variable names, as `KACHEL_ENGINE_PATH`: the library's file, or the folder that holds it. If
+///    this is set, nothing else is tried, so that a wrong setting is noticed.
 /// 2. `../lib/kachel` beside the executable, where an installed Kachel keeps it,
 /// 3. the user's data folder, where `scripts/bootstrap` puts it.
 public struct EngineLibrary: Sendable {
-  /// The version that `scripts/bootstrap` provides.
-  static let version = "openvino-2026.4.1"
-  #if os(macOS)
-    static let file = "libopenvino_c.*dylib"
-    private static let pieces = (start: "libopenvino_c.", end: "dylib")
-  #else
-    static let file = "libopenvino_c.so*"
-    private static let pieces = (start: "libopenvino_c.so", end: "")
-  #endif
+  /// What is looked for.
+  public struct Wanted: Sendable {
+    /// The engine that it is of.
+    let engine: String
+    /// The environment variable that names its place.
+    let variable: String
+    /// What its file is called before the suffix.
+    let stem: String
+    /// What must lie in the same folder besides.
+    var companion: String?
+    /// Where `scripts/bootstrap` puts it.
+    let folder: String
+    /// What gets it.
+    let remedy: String
 
+    public static let openVINO = Wanted(
+      engine: "OpenVINO", variable: "KACHEL_ENGINE_PATH", stem: "libopenvino_c", folder: "openvino-2026.4.1",
+      remedy: "scripts/bootstrap")
+    public static let onnxRuntime = Wanted(
+      engine: "ONNX Runtime", variable: "KACHEL_ONNXRUNTIME_PATH", stem: "libonnxruntime",
+      folder: "onnxruntime-1.32.0", remedy: "scripts/bootstrap")
+    /// ONNX Runtime for NVIDIA GPUs, which comes with the CUDA libraries.
+    public static let onnxRuntimeForCUDA = Wanted(
+      engine: "ONNX Runtime for CUDA", variable: "KACHEL_ONNXRUNTIME_PATH", stem: "libonnxruntime",
+      companion: "libonnxruntime_providers_cuda.so", folder: "onnxruntime-cuda-1.31.1",
+      remedy: "scripts/bootstrap --cuda")
+
+    #if os(macOS)
+      /// How its file's name begins and ends, around a version or nothing.
+      var pieces: (start: String, end: String) { (stem + ".", "dylib") }
+    #else
+      var pieces: (start: String, end: String) { (stem + ".so", "") }
+    #endif
+    var file: String { "\(pieces.start)*\(pieces.end)" }
+  }
+
+  private let wanted: Wanted
   private let given: String?
   private let folders: [String]
 
   /// - Parameters:
   ///   - environment: The process's environment variables.
   ///   - executable: The path of the running program, nil where unknown.
-  public init(environment: [String: String], executable: String?) {
+  public init(_ wanted: Wanted, environment: [String: String], executable: String?) {
     /// An empty variable counts as one that is not set.
     func variable(_ name: String) -> String? { environment[name].flatMap { $0.isEmpty ? nil : $0 } }
     var folders: [String] = []
@@ -34,15 +61,16 @@ public struct EngineLibrary: Sendable {
       folders.append(installed.standardizedFileURL.path)
     }
     if let data = variable("XDG_DATA_HOME") ?? variable("HOME").map({ $0 + "/.local/share" }) {
-      folders.append("\(data)/kachel/engines/\(Self.version)")
+      folders.append("\(data)/kachel/engines/\(wanted.folder)")
     }
-    given = variable("KACHEL_ENGINE_PATH")
+    self.wanted = wanted
+    given = variable(wanted.variable)
     self.folders = folders
   }
 
   /// The search as this process does it.
-  public static var ofThisProcess: EngineLibrary {
-    EngineLibrary(environment: ProcessInfo.processInfo.environment, executable: executable)
+  public static func ofThisProcess(_ wanted: Wanted) -> EngineLibrary {
+    EngineLibrary(wanted, environment: ProcessInfo.processInfo.environment, executable: executable)
   }
 
   /// The path of the library.
@@ -52,31 +80,40 @@ public struct EngineLibrary: Sendable {
     if let given {
       var isFolder: ObjCBool = false
       guard FileManager.default.fileExists(atPath: given, isDirectory: &isFolder) else {
-        throw missing("KACHEL_ENGINE_PATH is set to \(given), which does not exist")
+        throw missing("\(wanted.variable) is set to \(given), which does not exist")
+      }
+      let folder = isFolder.boolValue ? given : URL(filePath: given).deletingLastPathComponent().path
+      if let companion = wanted.companion, !Self.exists(companion, in: folder) {
+        throw missing("\(wanted.variable) is set to \(given), beside which there is no \(companion)")
       }
       if !isFolder.boolValue { return given }
-      if let path = Self.library(in: given) { return path }
-      throw missing("KACHEL_ENGINE_PATH is set to \(given), which holds no \(Self.file)")
+      if let path = library(in: given) { return path }
+      throw missing("\(wanted.variable) is set to \(given), which holds no \(wanted.file)")
     }
-    for folder in folders {
-      if let path = Self.library(in: folder) { return path }
+    for folder in folders where wanted.companion.map({ Self.exists($0, in: folder) }) ?? true {
+      if let path = library(in: folder) { return path }
     }
-    throw missing("no \(Self.file) in \(folders.joined(separator: ", nor in "))")
+    throw missing("no \(wanted.companion ?? wanted.file) in \(folders.joined(separator: ", nor in "))")
   }
 
   private func missing(_ what: String) -> EngineError {
     EngineError(
-      .missing, name: "OpenVINO",
+      .missing, name: wanted.engine,
       """
-      the engine that runs networks was not found: \(what). Run scripts/bootstrap, which gets it, or set \
-      KACHEL_ENGINE_PATH to the folder of an OpenVINO of your own.
+      the engine that runs networks was not found: \(what). Run \(wanted.remedy), which gets it, or set \
+      \(wanted.variable) to the folder of an \(wanted.engine) of your own.
       """)
   }
 
+  private static func exists(_ file: String, in folder: String) -> Bool {
+    FileManager.default.fileExists(atPath: "\(folder)/\(file)")
+  }
+
   /// The library in a folder; of several versions the one that sorts last, so that the choice is always the same.
-  private static func library(in folder: String) -> String? {
+  private func library(in folder: String) -> String? {
     let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
-    return files.filter { $0.hasPrefix(pieces.start) && $0.hasSuffix(pieces.end) }
+    let (start, end) = wanted.pieces
+    return files.filter { $0.hasPrefix(start) && $0.hasSuffix(end) }
       .max { $0.compare($1, options: .numeric) == .orderedAscending }
       .map { "\(folder)/\($0)" }
   }

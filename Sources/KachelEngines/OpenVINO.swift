@@ -10,8 +10,11 @@ private import Synchronization
 public final class OpenVINO: Engine {
   public let name = "OpenVINO"
   public let version: String
+  public let device = Device.cpu
+  public let precision = Precision.fp32
+  public let readsSavedModels = true
   private let library: OpenVINOLibrary
-  private let core: OpenVINOHandle
+  private let core: EngineHandle
 
   private static let loaded = Mutex<OpenVINO?>(nil)
 
@@ -22,7 +25,7 @@ public final class OpenVINO: Engine {
     // Two threads that come first together wait for one load.
     try loaded.withLock { engine throws(EngineError) in
       if let engine { return engine }
-      let found = try OpenVINO(library: EngineLibrary.ofThisProcess.find())
+      let found = try OpenVINO(library: EngineLibrary.ofThisProcess(.openVINO).find())
       engine = found
       return found
     }
@@ -45,7 +48,7 @@ public final class OpenVINO: Engine {
   }
 
   /// Reads a network into a graph of its own.
-  func graph(_ source: NetworkSource, name: String) throws(EngineError) -> OpenVINOHandle {
+  func graph(_ source: NetworkSource, name: String) throws(EngineError) -> EngineHandle {
     let refusal = "OpenVINO cannot read this network"
     switch source {
     case .onnx(let bytes):
@@ -68,14 +71,14 @@ public final class OpenVINO: Engine {
     }
   }
 
-  func inputs(of graph: borrowing OpenVINOHandle, name: String) throws(EngineError) -> [Port] {
+  func inputs(of graph: borrowing EngineHandle, name: String) throws(EngineError) -> [Port] {
     let graph = graph.pointer
     return try library.ports(
       name, count: { library.call.model_inputs_size(graph, &$0) },
       port: { library.call.model_const_input_by_index(graph, $0, &$1) })
   }
 
-  func outputs(of graph: borrowing OpenVINOHandle, name: String) throws(EngineError) -> [Port] {
+  func outputs(of graph: borrowing EngineHandle, name: String) throws(EngineError) -> [Port] {
     let graph = graph.pointer
     return try library.ports(
       name, count: { library.call.model_outputs_size(graph, &$0) },
@@ -84,7 +87,7 @@ public final class OpenVINO: Engine {
 
   /// Gives a graph's single input another shape, in place.
   func reshape(
-    _ graph: borrowing OpenVINOHandle, to shape: [Int], name: String, _ refusal: String
+    _ graph: borrowing EngineHandle, to shape: [Int], name: String, _ refusal: String
   ) throws(EngineError) {
     let lengths = shape.map { ov_dimension(min: Int64($0), max: Int64($0)) }
     var wanted = ov_partial_shape()
@@ -96,7 +99,7 @@ public final class OpenVINO: Engine {
 
   /// Makes a graph ready to run.
   func compile(
-    _ graph: borrowing OpenVINOHandle, inputShape: [Int], threads: Int, streams: Int, name: String
+    _ graph: borrowing EngineHandle, inputShape: [Int], threads: Int, streams: Int, name: String
   ) throws(EngineError) -> OpenVINOCompiledNetwork {
     let graph = graph.pointer
     let settings = [

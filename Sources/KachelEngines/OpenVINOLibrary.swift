@@ -63,11 +63,11 @@ struct OpenVINOLibrary: @unchecked Sendable {
   func handle(
     _ kind: EngineError.Kind, _ name: String, _ what: String,
     _ release: @escaping @convention(c) (OpaquePointer) -> Void, _ make: (inout OpaquePointer?) -> Int32
-  ) throws(EngineError) -> OpenVINOHandle {
+  ) throws(EngineError) -> EngineHandle {
     var pointer: OpaquePointer?
     try check(make(&pointer), kind, name, what)
     guard let pointer else { throw EngineError(kind, name: name, "\(what): the engine gave nothing") }
-    return OpenVINOHandle(pointer: pointer, release: release)
+    return EngineHandle(pointer: pointer, release: release)
   }
 
   /// Why the last call failed, in one line.
@@ -105,7 +105,7 @@ struct OpenVINOLibrary: @unchecked Sendable {
     return ports
   }
 
-  func describe(_ port: borrowing OpenVINOHandle, _ name: String, _ what: String) throws(EngineError) -> Port {
+  func describe(_ port: borrowing EngineHandle, _ name: String, _ what: String) throws(EngineError) -> Port {
     var text: UnsafeMutablePointer<CChar>?
     // A port without a name is no error: then the call fails.
     let isNamed = call.port_get_any_name(port.pointer, &text) == 0
@@ -123,17 +123,6 @@ struct OpenVINOLibrary: @unchecked Sendable {
     return Port(
       name: isNamed ? text.map { String(cString: $0) } ?? "" : "", shape: lengths, isFloat32: type == float32)
   }
-}
-
-/// One of the engine's objects, released with the value.
-///
-/// `@unchecked Sendable`: OpenVINO's objects may be used and released on any thread. Only a request must not be used by
-/// two at a time, which is up to its owner.
-struct OpenVINOHandle: ~Copyable, @unchecked Sendable {
-  let pointer: OpaquePointer
-  let release: @convention(c) (OpaquePointer) -> Void
-
-  deinit { release(pointer) }
 }
 
 extension Substring {

@@ -6,13 +6,13 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
   let inputShape: [Int]
   let outputShape: [Int]
   private let name: String
-  private let compiled: OpenVINOHandle
+  private let compiled: EngineHandle
   private let library: OpenVINOLibrary
   /// The engine goes after all that it made.
   private let engine: OpenVINO
 
   init(
-    compiled: consuming OpenVINOHandle, inputShape: [Int], name: String, library: OpenVINOLibrary, engine: OpenVINO
+    compiled: consuming EngineHandle, inputShape: [Int], name: String, library: OpenVINOLibrary, engine: OpenVINO
   ) throws(EngineError) {
     let what = "OpenVINO does not describe the prepared network"
     let pointer = compiled.pointer
@@ -23,7 +23,7 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
     let known = shape.compactMap { $0 }
     // Some operations, as loops, hide the size of what they give; a run shows it.
     let output = known.count == shape.count ? known : try Self.outputShape(of: pointer, inputShape, name, library)
-    guard !output.isEmpty, OpenVINONetwork.byteCount(output) != nil else {
+    guard !output.isEmpty, NetworkPorts.byteCount(output) != nil else {
       throw EngineError(.refused, name: name, "the network's output has the size \(output)")
     }
     outputShape = output
@@ -39,12 +39,10 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
     of compiled: OpaquePointer, _ inputShape: [Int], _ name: String, _ library: OpenVINOLibrary
   ) throws(EngineError) -> [Int] {
     let what = "OpenVINO cannot run this network to see the size of its output"
-    let input = UnsafeMutableRawBufferPointer.allocate(
-      byteCount: OpenVINONetwork.byteCount(inputShape) ?? 0, alignment: 64)
-    defer { input.deallocate() }
-    input.initializeMemory(as: UInt8.self, repeating: 0)
+    let input = TensorBuffer(byteCount: NetworkPorts.byteCount(inputShape) ?? 0)
+    input.bytes.initializeMemory(as: UInt8.self, repeating: 0)
     let request = try Self.request(of: compiled, name, library)
-    let source = try library.tensor(input, inputShape, "input", name)
+    let source = try library.tensor(input.bytes, inputShape, "input", name)
     try library.check(
       library.call.infer_request_set_input_tensor_by_index(request.pointer, 0, source.pointer), .refused, name, what)
     try library.check(library.call.infer_request_infer(request.pointer), .refused, name, what)
@@ -60,7 +58,7 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
 
   private static func request(
     of compiled: OpaquePointer, _ name: String, _ library: OpenVINOLibrary
-  ) throws(EngineError) -> OpenVINOHandle {
+  ) throws(EngineError) -> EngineHandle {
     try library.handle(
       .failed, name, "OpenVINO cannot start a run of this network", library.call.infer_request_free
     ) {
@@ -76,13 +74,13 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
 
 /// One run of a network at a time.
 final class OpenVINORequest: InferenceRequest {
-  private let request: OpenVINOHandle
+  private let request: EngineHandle
   private let network: OpenVINOCompiledNetwork
   private let name: String
   private let library: OpenVINOLibrary
 
   init(
-    request: consuming OpenVINOHandle, network: OpenVINOCompiledNetwork, name: String, library: OpenVINOLibrary
+    request: consuming EngineHandle, network: OpenVINOCompiledNetwork, name: String, library: OpenVINOLibrary
   ) {
     self.request = request
     self.network = network
@@ -107,14 +105,8 @@ extension OpenVINOLibrary {
   /// A view of the caller's buffer as a tensor.
   func tensor(
     _ buffer: UnsafeMutableRawBufferPointer, _ lengths: [Int], _ role: String, _ name: String
-  ) throws(EngineError) -> OpenVINOHandle {
-    let wanted = OpenVINONetwork.byteCount(lengths) ?? 0
-    guard let start = buffer.baseAddress, buffer.count == wanted,
-      UInt(bitPattern: start) % UInt(MemoryLayout<Float>.alignment) == 0
-    else {
-      throw EngineError(
-        .failed, name: name, "the \(role) buffer holds \(buffer.count) bytes (aligned to 4), but \(wanted) are needed")
-    }
+  ) throws(EngineError) -> EngineHandle {
+    let start = try buffer.start(ofTensor: lengths, role, name)
     let what = "OpenVINO does not accept the \(role) buffer"
     var shape = ov_shape()
     let numbers = lengths.map(Int64.init)

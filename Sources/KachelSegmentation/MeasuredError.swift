@@ -34,9 +34,7 @@ public struct MeasuredError: Codable, Sendable, Hashable, CustomStringConvertibl
     let shape = [1, grid.y.tile, grid.x.tile, run.mapping.channels]
     let network = try run.network.compile(inputShape: shape, threads: run.threads, streams: 1)
     let slots = try (0..<2).map { _ in
-      try TileSlot(
-        sources: run.mapping.sources.count, inputShape: shape, outputShape: network.outputShape,
-        request: network.makeRequest())
+      try TileSlot(sources: run.mapping.sources.count, network: network)
     }
     (largestDifference, pixels, differing) = (0, 0, 0)
     for sample in 0..<min(Self.samples, tiles.count) {

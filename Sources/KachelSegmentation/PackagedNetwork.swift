@@ -8,8 +8,21 @@ extension ModelGraph {
   ///
   /// - Parameter name: what errors call it: the package's file.
   func network(_ engine: any Engine, name: String) throws -> any Network {
+    if engine.precision == .fp16 { return try inHalfPrecision(file: name).read(engine, name: name) }
+    return try read(engine, name: name)
+  }
+
+  private func read(_ engine: any Engine, name: String) throws -> any Network {
     switch self {
     case .onnx(let bytes): return try engine.read(.onnx(bytes), name: name)
+    case .savedModel(let archive) where !engine.readsSavedModels:
+      let onnx: ModelGraph
+      do throws(ModelError) { onnx = try SavedModelToONNX(archive).convert() } catch {
+        throw EngineError(
+          .refused, name: name,
+          "\(engine.name) reads ONNX only, and the SavedModel cannot be converted: \(error.reason)")
+      }
+      return try onnx.read(engine, name: name)
     case .savedModel(let archive):
       let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-\(UUID().uuidString)").path
       do {

@@ -40,7 +40,8 @@ struct PreparedRun: Sendable {
     self.mapping = mapping
     self.threads = threads
     self.engine = Provenance.EngineVersion(
-      name: engine.name, version: engine.version, precision: "float32", streams: decision.streams, threads: threads)
+      name: engine.name, version: engine.version, device: "\(engine.device)", precision: engine.precision,
+      streams: decision.streams, threads: threads)
     plan = decision.plan
     streams = decision.streams
     self.signals = signals

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-private import KachelEngines
+public import KachelEngines
 private import KachelImages
 private import KachelModels
 private import KachelPixels
@@ -52,7 +52,9 @@ public struct Provenance: Codable, Sendable, Hashable {
   public struct EngineVersion: Codable, Sendable, Hashable {
     public var name: String
     public var version: String
-    public var precision: String
+    /// As `cpu` or `cuda:0`.
+    public var device: String
+    public var precision: Precision
     /// For how many requests at a time the threads were split; the result depends on neither.
     public var streams: Int
     public var threads: Int

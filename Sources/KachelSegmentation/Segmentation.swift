@@ -32,6 +32,7 @@ public struct Segmentation: Sendable {
     self.image = image
     self.package = package
     self.options = options
+    try options.engine.check()
     facts = try package.checkRunnable()
     selection = try PlaneSelection(of: image.description, at: image.path, options.planes)
     threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
@@ -55,7 +56,7 @@ public struct Segmentation: Sendable {
   /// Cancelling the task stops the run after the tiles in work and leaves nothing behind.
   ///
   /// - Parameters:
-  ///   - engine: the default is OpenVINO.
+  ///   - engine: the default is the one that the options choose.
   ///   - progress: called from any thread, one call at a time.
   /// - Throws: ``SegmentationError``, ``ImageError``, ``ModelError``, ``EngineError``, ``BytesError``,
   ///   `CancellationError`.
@@ -67,8 +68,10 @@ public struct Segmentation: Sendable {
       outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
     let engineStage = Stage(name: "kachel-engine")
     var (run, engine) = try await engineStage.run {
-      let engine = try engine ?? OpenVINO.load()
-      return (try prepare(engine, outputs), engine)
+      if let engine { return (try prepare(engine, outputs), engine) }
+      var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs), $0) }
+      if let note { run.warn(note) }
+      return (run, engine)
     }
     progress(.planned(run.summary))
     if run.certificate.promise == .approximate {

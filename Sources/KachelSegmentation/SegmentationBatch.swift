@@ -34,6 +34,7 @@ public struct SegmentationBatch: Sendable {
     self.package = package
     self.options = options
     images = batch.images
+    try options.engine.check()
     try package.checkRunnable()
     _ = try OutputFormat(extension: outputs.extension)
     let names = Self.names(of: batch.images)
@@ -63,6 +64,11 @@ public struct SegmentationBatch: Sendable {
       throw BytesError(
         .cannotWrite, file: first, "exists already\(others); name another folder or pass --overwrite")
     }
+  }
+
+  /// Whether no other image could be segmented either.
+  private static func isWithoutEngine(_ error: any Error) -> Bool {
+    [.missing, .unsuitable].contains((error as? EngineError)?.kind)
   }
 
   /// What the results are called after: the images' names without extension, or with it where they differ by nothing else.
@@ -105,7 +111,7 @@ public struct SegmentationBatch: Sendable {
         let result = try await Segmentation(of: image, with: package, options: options)
           .write(to: outputs[index], progress: progress)
         outcomes.append(Outcome(image: path, result: .success(result)))
-      } catch let error where error is CancellationError || (error as? EngineError)?.kind == .missing {
+      } catch let error where error is CancellationError || Self.isWithoutEngine(error) {
         throw error
       } catch {
         outcomes.append(Outcome(image: path, result: .failure(error)))

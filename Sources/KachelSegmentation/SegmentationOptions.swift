@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 private import Foundation
+public import KachelEngines
 
 /// What to segment and how. The defaults are the whole image, with everything that the image has.
 public struct SegmentationOptions: Sendable {
@@ -16,6 +17,8 @@ public struct SegmentationOptions: Sendable {
   public var requiresExact = false
   /// The memory that the run may take, in bytes.
   public var memory: MemoryLimit = .halfOfFree
+  /// Which engine runs the network, where, and how precisely.
+  public var engine = EngineChoice()
   /// The engine's threads; all processors by default.
   public var threads: Int?
   /// Pixels whose winning class has a lower probability get the label 0.

@@ -65,8 +65,7 @@ struct TileProbe {
   /// The most memory that the process held while the network ran, less the buffers, and the output's shape.
   private static func peak(_ network: any Network, _ shape: [Int], _ threads: Int) throws -> (Int, [Int]) {
     let compiled = try network.compile(inputShape: shape, threads: threads, streams: 1)
-    let slot = try TileSlot(
-      sources: 0, inputShape: compiled.inputShape, outputShape: compiled.outputShape, request: compiled.makeRequest())
+    let slot = try TileSlot(sources: 0, network: compiled)
     slot.input.initializeMemory(as: UInt8.self, repeating: 0)
     ProcessMemory.resetPeak()
     try slot.request.run(input: slot.input, output: slot.scores)

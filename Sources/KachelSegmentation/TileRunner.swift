@@ -76,11 +76,7 @@ struct TileRunner {
       let compiled = try run.network.compile(inputShape: wanted, threads: run.threads, streams: run.streams)
       try compiled.checkOutput(channels: run.layout.channels, file: run.layout.modelFile)
       return try (0..<run.streams * MemoryBudget.slotsPerStream).map { index in
-        Lane(
-          slot: try TileSlot(
-            sources: run.mapping.sources.count, inputShape: wanted, outputShape: compiled.outputShape,
-            request: compiled.makeRequest()),
-          stream: index % run.streams)
+        Lane(slot: try TileSlot(sources: run.mapping.sources.count, network: compiled), stream: index % run.streams)
       }
     }
     shape = wanted

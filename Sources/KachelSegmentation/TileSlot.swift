@@ -12,22 +12,17 @@ final class TileSlot: @unchecked Sendable {
   /// The plane's region that `raw` holds.
   var rawRegion = Region(x: 0, y: 0, width: 0, height: 0)
   /// The network's input and output, float32, NHWC.
-  let input: UnsafeMutableRawBufferPointer
-  let scores: UnsafeMutableRawBufferPointer
+  var input: UnsafeMutableRawBufferPointer { buffers.input.bytes }
+  var scores: UnsafeMutableRawBufferPointer { buffers.scores.bytes }
   let request: any InferenceRequest
+  private let buffers: (input: TensorBuffer, scores: TensorBuffer)
   /// The regions of the plane that hold pixels, no background if that is left out, as far as they meet the tile's core.
   var covered: [Region] = []
 
-  init(sources: Int, inputShape: [Int], outputShape: [Int], request: any InferenceRequest) {
+  init(sources: Int, network: any CompiledNetwork) throws(EngineError) {
     raw = (0..<sources).map { _ in PixelBuffer(width: 0, height: 0, type: .uint8) }
-    input = .allocate(byteCount: inputShape.reduce(4, *), alignment: 64)
-    scores = .allocate(byteCount: outputShape.reduce(4, *), alignment: 64)
-    self.request = request
-  }
-
-  deinit {
-    input.deallocate()
-    scores.deallocate()
+    buffers = (try network.makeBuffer(network.inputShape), try network.makeBuffer(network.outputShape))
+    request = try network.makeRequest()
   }
 
   /// The first two stages' work: reads the tile's pixels and turns them into the network's input.

@@ -185,6 +185,26 @@ import Testing
       remaining: ["labels"])
   }
 
+  @Test func enginesDevicesAndPrecisionsThatAreNotThere() async throws {
+    let picture = try Inputs.picture(in: kachel.files), model = try Inputs.quick
+    let choices: [([String], [String])] = [
+      (["--engine", "tensorflow"], ["openvino, onnxruntime and auto"]),
+      (["--device", "gpu"], ["cpu, cuda:0 and auto"]),
+      (["--precision", "fp8"], ["fp32, tf32 and fp16"]),
+      (["--device", "cuda:97"], ["cuda:97", "this machine has"]),
+      (["--engine", "openvino", "--device", "cuda:0"], ["OpenVINO", "--engine onnxruntime"]),
+      (["--precision", "fp16"], ["fp16", "--device cuda:0"]),
+      (["--engine", "onnxruntime", "--precision", "tf32"], ["tf32", "--device cuda:0"]),
+    ]
+    for (choice, words) in choices {
+      try await refuses(["segment", picture, "-m", model] + choice, 64, words)
+      try await refuses(["segment", picture, picture, "-m", model, "-o", "folder"] + choice, 64, words)
+    }
+    for command in [["prove", model, picture], ["verify", model]] {
+      try await refuses(command + ["--device", "cuda:97"], 64, ["cuda:97"])
+    }
+  }
+
   // MARK: 69, no engine or no OpenSlide
 
   @Test func needsOpenSlideForSlides() async throws {
@@ -204,6 +224,9 @@ import Testing
     ] {
       try await refuses(run, 69, [word, "scripts/bootstrap"], environment: ["KACHEL_ENGINE_PATH": path])
     }
+    try await refuses(
+      run + ["--engine", "onnxruntime"], 69, ["ONNX Runtime", "does not exist", "scripts/bootstrap"],
+      environment: ["KACHEL_ONNXRUNTIME_PATH": "/no/such"])
     // What needs no engine does without.
     let inspected = try await kachel.run(["inspect", picture], environment: ["KACHEL_ENGINE_PATH": empty.path])
     #expect(inspected.status == 0)

@@ -7,17 +7,14 @@ internal import Testing
 
 /// The same input gives the same bits, however it is run.
 struct DeterminismTests {
-  private let network: any Network
   private let picture = noise(256 * 256)
 
-  init() throws { network = try exampleNetwork() }
-
-  private func compiled(threads: Int = 2, streams: Int = 1) throws -> any CompiledNetwork {
-    try network.compile(inputShape: [1, 256, 256, 1], threads: threads, streams: streams)
+  private func compiled(_ engine: TestedEngine, threads: Int = 2, streams: Int = 1) throws -> any CompiledNetwork {
+    try engine.exampleNetwork().compile(inputShape: [1, 256, 256, 1], threads: threads, streams: streams)
   }
 
-  @Test func runToRun() throws {
-    let compiled = try compiled()
+  @Test(arguments: TestedEngine.allCases) func runToRun(_ engine: TestedEngine) throws {
+    let compiled = try compiled(engine)
     let request = try compiled.makeRequest()
     let count = compiled.outputShape.reduce(1, *)
     let first = try request.run(picture, giving: count)
@@ -26,21 +23,21 @@ struct DeterminismTests {
     #expect(!identical(first, other))
     #expect(identical(first, try request.run(picture, giving: count)))
     #expect(identical(first, try compiled.run(picture)))
-    #expect(identical(first, try self.compiled().run(picture)))
+    #expect(identical(first, try self.compiled(engine).run(picture)))
     #expect(!first.contains { $0.isNaN })
   }
 
-  @Test func threadsAndStreams() throws {
-    let expected = try compiled(threads: 1).run(picture)
+  @Test(arguments: TestedEngine.allCases) func threadsAndStreams(_ engine: TestedEngine) throws {
+    let expected = try compiled(engine, threads: 1).run(picture)
     for (threads, streams) in [(2, 1), (2, 2), (1, 2), (4, 2)] {
       #expect(
-        identical(expected, try compiled(threads: threads, streams: streams).run(picture)),
+        identical(expected, try compiled(engine, threads: threads, streams: streams).run(picture)),
         "\(threads) threads, \(streams) streams")
     }
   }
 
-  @Test func requestsAtTheSameTime() throws {
-    let compiled = try compiled(streams: 2)
+  @Test(arguments: TestedEngine.allCases) func requestsAtTheSameTime(_ engine: TestedEngine) throws {
+    let compiled = try compiled(engine, streams: 2)
     let pictures = (1...2).map { noise(256 * 256, seed: UInt64($0)) }
     let expected = try pictures.map { try compiled.run($0) }
     let failures = Mutex<[String]>([])
@@ -60,13 +57,13 @@ struct DeterminismTests {
 
   /// A tile whose origin is moved by a multiple of the network's stride (8) sees the same neighbourhood of each pixel,
   /// except near its own edges; the network looks 51 pixels far.
-  @Test func originsMovedByTheStride() throws {
+  @Test(arguments: TestedEngine.allCases) func originsMovedByTheStride(_ engine: TestedEngine) throws {
     let (size, margin, width) = (256, 56, 256 + 24)
     let large = noise(width * width, seed: 7)
     func tile(_ x: Int, _ y: Int) -> [Float] {
       (y..<y + size).flatMap { row in large[(row * width + x)..<(row * width + x + size)] }
     }
-    let compiled = try compiled()
+    let compiled = try compiled(engine)
     let origin = try compiled.run(tile(0, 0))
     for (x, y) in [(8, 0), (0, 8), (24, 16)] {
       let moved = try compiled.run(tile(x, y))
@@ -83,8 +80,9 @@ struct DeterminismTests {
   }
 
   /// Compile calls do not disturb each other, in whatever order and with whatever shapes.
-  @Test func shapesOneAfterAnother() throws {
-    let first = try compiled()
+  @Test(arguments: TestedEngine.allCases) func shapesOneAfterAnother(_ engine: TestedEngine) throws {
+    let network = try engine.exampleNetwork()
+    let first = try network.compile(inputShape: [1, 256, 256, 1], threads: 2, streams: 1)
     let expected = try first.run(picture)
     for side in [64, 128, 256, 72] {
       let compiled = try network.compile(inputShape: [1, side, side, 1], threads: 2, streams: 1)

@@ -19,7 +19,7 @@ struct EngineLibraryTests {
   init() throws { folder = try ScratchFolder() }
 
   private func library(_ environment: [String: String], executable: String? = nil) -> EngineLibrary {
-    EngineLibrary(environment: environment, executable: executable)
+    EngineLibrary(.openVINO, environment: environment, executable: executable)
   }
 
   private func put(_ name: String) throws -> String {
@@ -98,14 +98,18 @@ struct EngineLibraryTests {
     #expect(engineError { _ = try OpenVINO(library: folder.file("absent")) }?.kind == .missing)
   }
 
-  /// A library that loads but is another one: here the engine's own core, which lacks the C functions.
+  /// A library that loads but is another one: here a part of another engine.
   @Test func aLibraryThatIsAnother() throws {
-    let found = URL(filePath: try EngineLibrary.ofThisProcess.find()).deletingLastPathComponent()
+    let found = URL(filePath: try EngineLibrary.ofThisProcess(.openVINO).find()).deletingLastPathComponent()
     let other = try #require(
       FileManager.default.contentsOfDirectory(atPath: found.path).first { $0.hasPrefix("libtbb.") })
-    let error = try #require(engineError { _ = try OpenVINO(library: found.appending(path: other).path) })
-    #expect(error.kind == .missing)
+    let path = found.appending(path: other).path
+    let error = try #require(engineError { _ = try OpenVINO(library: path) })
+    #expect(error.kind == .missing && error.name == path)
     #expect(error.reason.contains("lacks the function ov_"))
+    let second = try #require(engineError { _ = try ONNXRuntime(library: path) })
+    #expect(second.kind == .missing && second.name == path)
+    #expect(second.reason.contains("lacks the function OrtGetApiBase") && second.reason.contains("scripts/bootstrap"))
   }
 
   @Test func loadedOnce() throws {
@@ -113,5 +117,58 @@ struct EngineLibraryTests {
     #expect(try OpenVINO.load() === engine)
     #expect(engine.name == "OpenVINO")
     #expect(engine.version.contains("2026.4.1"))
+    #expect(engine.device == .cpu && engine.precision == .fp32)
+    let other = try ONNXRuntime.load()
+    #expect(try ONNXRuntime.load() === other)
+    #expect(other.name == "ONNX Runtime")
+    #expect(other.version == "1.32.0")
+    #expect(other.device == .cpu && other.precision == .fp32)
+  }
+
+  // MARK: ONNX Runtime
+
+  #if os(macOS)
+    private let onnxRuntimeFile = "libonnxruntime.1.32.0.dylib"
+  #else
+    private let onnxRuntimeFile = "libonnxruntime.so.1.32.0"
+  #endif
+
+  @Test func onnxRuntimeHasPlacesOfItsOwn() throws {
+    let home = ["HOME": folder.file("home")]
+    func find(_ environment: [String: String]) throws -> String {
+      try EngineLibrary(.onnxRuntime, environment: environment, executable: nil).find()
+    }
+    _ = try put("home/.local/share/kachel/engines/openvino-2026.4.1/\(newLibrary)")
+    let error = try #require(engineError { _ = try find(home) })
+    #expect(error.kind == .missing && error.name == "ONNX Runtime")
+    for part in ["onnxruntime-1.32.0", "scripts/bootstrap", "KACHEL_ONNXRUNTIME_PATH"] {
+      #expect(error.reason.contains(part))
+    }
+    let provided = try put("home/.local/share/kachel/engines/onnxruntime-1.32.0/\(onnxRuntimeFile)")
+    #expect(try find(home) == provided)
+    #expect(try find(home.merging(["KACHEL_ENGINE_PATH": "/nowhere"]) { $1 }) == provided)
+    let own = try put("own/\(onnxRuntimeFile)")
+    #expect(try find(home.merging(["KACHEL_ONNXRUNTIME_PATH": folder.file("own")]) { $1 }) == own)
+  }
+
+  /// The library for GPUs is one that has the CUDA part beside it.
+  @Test func onnxRuntimeForCUDA() throws {
+    let environment = ["HOME": folder.file("home")]
+    func find(_ more: [String: String] = [:]) throws -> String {
+      try EngineLibrary(
+        .onnxRuntimeForCUDA, environment: environment.merging(more) { $1 }, executable: folder.file("bin/kachel")
+      ).find()
+    }
+    let plain = try put("lib/kachel/\(onnxRuntimeFile)")
+    let error = try #require(engineError { _ = try find() })
+    #expect(error.kind == .missing)
+    #expect(
+      error.reason.contains("scripts/bootstrap --cuda") && error.reason.contains("libonnxruntime_providers_cuda.so"))
+    #expect(engineError { _ = try find(["KACHEL_ONNXRUNTIME_PATH": plain]) }?.kind == .missing)
+    let place = "home/.local/share/kachel/engines/onnxruntime-cuda-1.31.1"
+    let library = try put("\(place)/\(onnxRuntimeFile)")
+    _ = try put("\(place)/libonnxruntime_providers_cuda.so")
+    #expect(try find() == library)
+    #expect(try find(["KACHEL_ONNXRUNTIME_PATH": folder.file(place)]) == library)
   }
 }

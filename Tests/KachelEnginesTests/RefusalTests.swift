@@ -6,12 +6,9 @@ internal import Testing
 
 /// What cannot be run is refused with a reason, and nothing crashes.
 struct RefusalTests {
-  private let engine: OpenVINO
-
-  init() throws { engine = try OpenVINO.load() }
-
-  @Test(arguments: ["nothing", "text", "zeros", "ones"])
-  func garbage(_ kind: String) throws {
+  @Test(arguments: TestedEngine.allCases, ["nothing", "text", "zeros", "ones"])
+  func garbage(_ tested: TestedEngine, _ kind: String) throws {
+    let engine = try tested.load()
     let bytes: [UInt8] =
       switch kind {
       case "text": Array("garbage".utf8)
@@ -21,12 +18,13 @@ struct RefusalTests {
       }
     let error = try #require(engineError { _ = try engine.read(.onnx(bytes), name: "garbage.onnx") })
     #expect(error.kind == .refused)
-    #expect(error.description.hasPrefix("garbage.onnx: OpenVINO cannot read this network: "))
+    #expect(error.description.hasPrefix("garbage.onnx: \(engine.name) cannot read this network: "))
     #expect(!error.reason.contains("Exception from") && !error.reason.contains("\n"))
   }
 
   /// A graph that breaks off, or whose bytes are damaged, may be refused or may run, but does not crash.
-  @Test func damagedGraphs() throws {
+  @Test(arguments: TestedEngine.allCases) func damagedGraphs(_ tested: TestedEngine) throws {
+    let engine = try tested.load()
     let graph = try packagedGraph("models/tf/v120/seed_onnx12_dynamic.czmodel")
     for cut in stride(from: 1, to: graph.count, by: graph.count / 23 + 1) {
       _ = engineError { _ = try engine.read(.onnx(Array(graph[..<cut])), name: "cut") }
@@ -36,7 +34,8 @@ struct RefusalTests {
     }
   }
 
-  @Test func weightsThatAreMissing() throws {
+  @Test(arguments: TestedEngine.allCases) func weightsThatAreMissing(_ tested: TestedEngine) throws {
+    let engine = try tested.load()
     let graph = try packagedGraph("models/negative/lost_weights_613.czann")
     let error = try #require(
       engineError {
@@ -48,6 +47,7 @@ struct RefusalTests {
   }
 
   @Test func foldersThatAreNoSavedModel() throws {
+    let engine = try OpenVINO.load()
     let folder = try ScratchFolder()
     for path in [folder.path, folder.file("absent")] {
       let error = try #require(engineError { _ = try engine.read(.savedModel(folder: path), name: "model") })
@@ -58,9 +58,11 @@ struct RefusalTests {
     #expect(engineError { _ = try engine.read(.savedModel(folder: folder.path), name: "model") }?.kind == .refused)
   }
 
-  @Test(arguments: [[], [1, 64, 64], [1, 64, 64, 3], [1, 0, 64, 1], [1, -64, 64, 1], [1, Int.max, Int.max, 1]])
-  func shapesThatDoNotFit(_ shape: [Int]) throws {
-    let network = try exampleNetwork()
+  @Test(
+    arguments: TestedEngine.allCases,
+    [[], [1, 64, 64], [1, 64, 64, 3], [1, 0, 64, 1], [1, -64, 64, 1], [1, Int.max, Int.max, 1]])
+  func shapesThatDoNotFit(_ tested: TestedEngine, _ shape: [Int]) throws {
+    let network = try tested.exampleNetwork()
     let error = try #require(
       engineError { _ = try network.compile(inputShape: shape, threads: 1, streams: 1) }, "\(shape)")
     #expect(error.kind == .refused)
@@ -69,8 +71,8 @@ struct RefusalTests {
     #expect(try network.compile(inputShape: [1, 64, 64, 1], threads: 1, streams: 1).outputShape == [1, 64, 64, 2])
   }
 
-  @Test func numbersOfThreadsThatMakeNoSense() throws {
-    let network = try exampleNetwork()
+  @Test(arguments: TestedEngine.allCases) func numbersOfThreadsThatMakeNoSense(_ tested: TestedEngine) throws {
+    let network = try tested.exampleNetwork()
     for (threads, streams) in [(0, 1), (1, 0), (-1, -1)] {
       #expect(
         engineError { _ = try network.compile(inputShape: [1, 64, 64, 1], threads: threads, streams: streams) }?.kind
@@ -80,18 +82,19 @@ struct RefusalTests {
 
   /// A network that holds its size as numbers. Given another input, one kind has layers that do not fit together; the
   /// other would take one large picture for four small ones and say nothing.
-  @Test func sizesThatAreBuiltIn() throws {
+  @Test(arguments: TestedEngine.allCases) func sizesThatAreBuiltIn(_ tested: TestedEngine) throws {
+    let engine = try tested.load()
     let folder = try ScratchFolder()
     let unet = try unzip(packagedGraph("models/tf/unet_rgb/unet_rgb.czmodel"), into: folder)
     let seed = try packagedGraph("models/tf/v120/seed_onnx12.czmodel")
-    let cases: [(source: NetworkSource, own: [Int], other: [Int])] = [
-      (.savedModel(folder: unet), [1, 64, 96, 3], [1, 128, 96, 3]),
-      (.savedModel(folder: unet), [1, 64, 96, 3], [1, 128, 192, 3]),
-      (.onnx(seed), [1, 128, 128, 1], [1, 256, 128, 1]),
-      (.onnx(seed), [1, 128, 128, 1], [1, 256, 256, 1]),
+    let cases: [(network: () throws -> any Network, own: [Int], other: [Int])] = [
+      ({ try tested.readSavedModel(unet, name: "network") }, [1, 64, 96, 3], [1, 128, 96, 3]),
+      ({ try tested.readSavedModel(unet, name: "network") }, [1, 64, 96, 3], [1, 128, 192, 3]),
+      ({ try engine.read(.onnx(seed), name: "network") }, [1, 128, 128, 1], [1, 256, 128, 1]),
+      ({ try engine.read(.onnx(seed), name: "network") }, [1, 128, 128, 1], [1, 256, 256, 1]),
     ]
-    for (source, own, other) in cases {
-      let network = try engine.read(source, name: "network")
+    for (read, own, other) in cases {
+      let network = try read()
       #expect(network.inputs.map(\.shape) == [[nil, own[1], own[2], own[3]]])
       let error = try #require(engineError { _ = try network.compile(inputShape: other, threads: 1, streams: 1) })
       #expect(error.kind == .refused)
@@ -104,6 +107,7 @@ struct RefusalTests {
 
   /// Not every size that a file states is built in: this network takes others, and does the same there.
   @Test func sizesThatAreOnlyStated() throws {
+    let engine = try OpenVINO.load()
     let network = try engine.read(.onnx(packagedGraph("models/tf/v120/unet_onnx12.czmodel")), name: "unet_onnx12")
     #expect(network.inputs.map(\.shape) == [[nil, 64, 96, 3]])
     let compiled = try network.compile(inputShape: [1, 128, 96, 3], threads: 1, streams: 1)
@@ -116,8 +120,14 @@ struct RefusalTests {
     #expect(difference(Array(tall), Array(short)) <= 1e-5)
   }
 
-  @Test func buffersOfTheWrongSize() throws {
-    let compiled = try exampleNetwork().compile(inputShape: [1, 64, 64, 1], threads: 1, streams: 1)
+  @Test func aSavedModelIsNoONNX() throws {
+    let engine = try ONNXRuntime.load()
+    let error = engineError { _ = try engine.read(.savedModel(folder: "/nowhere"), name: "model") }
+    #expect(error?.kind == .refused && error?.reason.contains("SavedModel") == true)
+  }
+
+  @Test(arguments: TestedEngine.allCases) func buffersOfTheWrongSize(_ tested: TestedEngine) throws {
+    let compiled = try tested.exampleNetwork().compile(inputShape: [1, 64, 64, 1], threads: 1, streams: 1)
     let request = try compiled.makeRequest()
     let (input, output) = (64 * 64 * 4, 64 * 64 * 2 * 4)
     let sizes = [

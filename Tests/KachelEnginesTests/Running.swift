@@ -1,5 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
 internal import KachelEngines
+internal import KachelModels
+internal import KachelTesting
+internal import Testing
+
+/// The engines that every machine can have. What one of them promises, all do.
+enum TestedEngine: CaseIterable, CustomTestStringConvertible {
+  case openVINO
+  case onnxRuntime
+
+  var testDescription: String { self == .openVINO ? "OpenVINO" : "ONNX Runtime" }
+
+  func load() throws -> any Engine { self == .openVINO ? try OpenVINO.load() : try ONNXRuntime.load() }
+
+  /// A SavedModel's network, as ONNX where the engine needs that.
+  func readSavedModel(_ folder: String, name: String) throws -> any Network {
+    let engine = try load()
+    guard !engine.readsSavedModels else { return try engine.read(.savedModel(folder: folder), name: name) }
+    struct NotConverted: Error {}
+    let files = try SavedModelFiles(folder: folder)
+    guard case .onnx(let bytes) = try SavedModelToONNX(files).convert() else { throw NotConverted() }
+    return try engine.read(.onnx(bytes), name: name)
+  }
+
+  /// The example package's network, read from its ONNX file.
+  func exampleNetwork() throws -> any Network {
+    try load().read(.onnx(packagedGraph("example/nuclei.czann")), name: "nuclei.czann")
+  }
+}
 
 extension CompiledNetwork {
   /// Runs the network once, on a request of its own.
@@ -39,11 +67,6 @@ func noise(_ count: Int, seed: UInt64 = 1) -> [Float] {
     state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
     return Float(state >> 40) / Float(1 << 24)
   }
-}
-
-/// The example package's network, read from its ONNX file.
-func exampleNetwork() throws -> any Network {
-  try OpenVINO.load().read(.onnx(packagedGraph("example/nuclei.czann")), name: "nuclei.czann")
 }
 
 /// How errors are asked for.

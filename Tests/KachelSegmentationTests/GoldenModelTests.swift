@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import KachelEngines
 import KachelImages
 import KachelModels
 import KachelPixels
@@ -48,8 +49,8 @@ struct GoldenRun: Sendable, CustomTestStringConvertible {
   @Test func theManifestIsRead() { #expect(GoldenRun.all.count == 21) }
 
   /// The whole way from pixels to stored labels or values, for every package with a golden result.
-  @Test(arguments: GoldenRun.all)
-  func runsAndMatches(_ golden: GoldenRun) async throws {
+  @Test(arguments: GoldenRun.all, [EngineChoice.Name.openVINO, .onnxRuntime])
+  func runsAndMatches(_ golden: GoldenRun, engine: EngineChoice.Name) async throws {
     let input = try NumPyArray(shared: golden.input)
     // Batch, height, width, channels; some have only height and width.
     let shape = input.shape.count == 2 ? [1] + input.shape + [1] : input.shape
@@ -58,7 +59,7 @@ struct GoldenRun: Sendable, CustomTestStringConvertible {
       input.bytes, size: Size(width: shape[2], height: shape[1]), times: shape[0],
       type: input.type == "|u1" ? .uint8 : .float32, layout: shape[3] == 3 ? .bgr : .gray, name: golden.input)
     let package = try ModelPackage(at: SharedData.path(golden.package))
-    let stored = try await segment(image, package)
+    let stored = try await segment(image, package) { $0.engine = EngineChoice(engine) }
     if let labels = golden.labels {
       let expected = try NumPyArray(shared: labels).bytes.map(Float.init)
       let wrong = zip(stored.values, expected).filter { $0 != $1 }.count

@@ -16,6 +16,9 @@ private final class SmallEngine: Engine {
   private let failsLate: Bool
   var name: String { own.name }
   var version: String { own.version }
+  var device: Device { own.device }
+  var precision: Precision { own.precision }
+  var readsSavedModels: Bool { own.readsSavedModels }
 
   init(mostPixels: Int, failsLate: Bool) throws {
     own = try OpenVINO.load()

@@ -18,6 +18,8 @@ public struct Verification: Sendable {
   public let image: (any ImageSource)?
   /// The image's channels that the model gets, in this order, by name or by index; all if `nil`.
   public var channels: [String]?
+  /// Which engine runs the network, where, and how precisely.
+  public var engine = EngineChoice()
 
   public init(of path: String, image: (any ImageSource)? = nil) {
     self.path = path
@@ -26,14 +28,15 @@ public struct Verification: Sendable {
 
   /// Does all checks. A package that cannot even be read has one, which failed.
   ///
-  /// - Parameter engine: the default is OpenVINO. Without it what needs to run is skipped, and the report says so.
-  /// - Throws: ``ModelError`` where there is no such file, ``SegmentationError`` and ``ImageError`` where the image does
+  /// - Parameter engine: the default is the chosen one. Without it what needs to run is skipped, and the report says so.
+  /// - Throws: ``EngineError`` where the choice is not possible here, ``ModelError`` where there is no such file, ``SegmentationError`` and ``ImageError`` where the image does
   ///   not fit the model or cannot be read.
   public func report(engine: (any Engine)? = nil) async throws -> VerificationReport {
     try await Stage(name: "kachel-verify").run { try report(on: engine) }
   }
 
   private func report(on engine: (any Engine)?) throws -> VerificationReport {
+    if engine == nil { try self.engine.check() }
     if path.lowercased().hasSuffix(".json") { return try reportOfSpecification(engine) }
     return try report(ofPackage: path, image, on: engine)
   }
@@ -75,20 +78,17 @@ public struct Verification: Sendable {
     _ subject: VerificationSubject, _ image: (any ImageSource)?, _ given: (any Engine)?
   ) throws -> [Check] {
     if let obstacle = subject.obstacle { return [Check("run", .skipped, obstacle)] }
-    let engine: any Engine
-    if let given {
-      engine = given
-    } else {
-      do throws(EngineError) { engine = try OpenVINO.load() } catch {
-        return [Check("run", .skipped, error.reason)]
-      }
-    }
-    do {
+    func run(_ engine: any Engine) throws -> [Check] {
       let checks = try subject.runningChecks(engine)
       guard let image else { return checks }
       return checks + [try subject.imageCheck(image, channels: channels, engine)]
-    } catch let error as EngineError {
-      return [Check("run", .failed, error.reason)]
+    }
+    do {
+      if let given { return try run(given) }
+      let (checks, note) = try engine.use(run)
+      return [note.map { Check("engine", .warning, $0) }].compactMap { $0 } + checks
+    } catch let error as EngineError where error.kind != .unsuitable {
+      return [Check("run", error.kind == .missing ? .skipped : .failed, error.reason)]
     }
   }
 }

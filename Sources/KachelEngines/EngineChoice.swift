@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+/// Which engine runs networks, where, and how precisely it computes.
+public struct EngineChoice: Sendable, Hashable {
+  public enum Name: String, Sendable, Hashable, CaseIterable {
+    /// OpenVINO on the processor and ONNX Runtime on a GPU; where the first refuses a network, the other one.
+    case automatic = "auto"
+    case openVINO = "openvino"
+    case onnxRuntime = "onnxruntime"
+  }
+
+  public var name: Name
+  /// nil for a GPU where there is one and an engine for it, and the processor otherwise.
+  public var device: Device?
+  public var precision: Precision
+
+  public init(_ name: Name = .automatic, device: Device? = .cpu, precision: Precision = .fp32) {
+    self.name = name
+    self.device = device
+    self.precision = precision
+  }
+
+  /// Checks the choice, without loading an engine.
+  ///
+  /// - Throws: `unsuitable` where the machine has no such device, or where the engine does not compute on that device or
+  ///   in that precision.
+  public func check() throws(EngineError) {
+    let device = chosenDevice
+    if name == .openVINO, device != .cpu {
+      throw EngineError(
+        .unsuitable, name: "OpenVINO",
+        "does not compute on \(device); run with --engine onnxruntime, or with --device cpu")
+    }
+    try ONNXRuntime.check(device, precision)
+  }
+
+  /// Does something with the chosen engine. Where the choice is automatic and the engine refuses the network, it is done
+  /// with the other one.
+  ///
+  /// - Returns: What was done, and one line on what happened, where the other engine did it.
+  /// - Throws: `missing` with what gets the engine, `unsuitable` as ``check()``, and what `body` throws.
+  public func use<Result>(_ body: (any Engine) throws -> Result) throws -> (result: Result, note: String?) {
+    try check()
+    let engine = try first()
+    do {
+      return (try body(engine), nil)
+    } catch let refusal as EngineError where isForTheOther(refusal) && engine is OpenVINO {
+      do {
+        let other = try ONNXRuntime.load()
+        return (
+          try body(other), "the network runs with \(other.name), as \(engine.name) refuses it: \(refusal.reason)"
+        )
+      } catch let error as EngineError where error.kind == .refused || error.kind == .missing {
+        throw EngineError(
+          .refused, name: refusal.name,
+          "\(refusal.reason). \(error.kind == .missing ? "\(error.name): " : "")\(error.reason)")
+      }
+    }
+  }
+
+  private func isForTheOther(_ error: EngineError) -> Bool {
+    name == .automatic && error.kind == .refused && !error.isOutOfMemory
+  }
+
+  private func first() throws(EngineError) -> any Engine {
+    let device = chosenDevice
+    if name == .onnxRuntime || device != .cpu { return try ONNXRuntime.load(device: device, precision: precision) }
+    return try OpenVINO.load()
+  }
+
+  private var chosenDevice: Device {
+    if let device { return device }
+    guard name != .openVINO, (Device.cudaCount ?? 0) > 0,
+      (try? EngineLibrary.ofThisProcess(.onnxRuntimeForCUDA).find()) != nil
+    else { return .cpu }
+    return .cuda(0)
+  }
+}
