@@ -26,6 +26,14 @@ final class ProgressLine: Sendable {
       case .warning(let text):
         close(&state)
         Console.warning(text)
+      case .measuring(let blocks):
+        if blocks.done == blocks.total {
+          // The tiles' rate and time are their own.
+          close(&state)
+          (state.start, state.tenth) = (.now, 0)
+        } else if ContinuousClock.now - state.start > .seconds(2) {
+          advance(to: blocks.done, of: blocks.total, "blocks: measures the image", &state)
+        }
       case .tile(let tiles):
         let seconds = max(1e-3, (ContinuousClock.now - state.start) / .seconds(1))
         let rate = String(format: "%.1f Mpx/s", Double(tiles.pixels) / seconds / 1e6)

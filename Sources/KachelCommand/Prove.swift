@@ -19,6 +19,12 @@ struct Prove: AsyncParsableCommand {
   @Argument(help: "An image for the model.") var image: String
   @OptionGroup var planes: PlaneOptions
   @Option(help: "A channel by name or index; once for each channel that the model takes.") var channel: [String] = []
+  @Option(
+    help: """
+      Whose mean and deviation the input is standardised with, where the network does that: the image's, each plane by \
+      itself (default); every tile's, as in ZEN; or the dataset's, all chosen planes together.
+      """, transform: StatisticsScope.read)
+  var statistics: StatisticsScope?
   @Option(help: "Draw the way that differs most, where one does; pixels of another class are white.") var picture:
     String?
   @Flag(help: "Replace a picture that exists.") var overwrite = false
@@ -34,6 +40,7 @@ struct Prove: AsyncParsableCommand {
     options.channels = channel.isEmpty ? nil : channel
     options.memory = memory ?? .halfOfFree
     options.engine = engine.choice
+    options.statistics = statistics
     let package = try ModelPackage(at: model)
     let source = try Image(at: image, cacheBytes: options.imageCacheBytes)
     let proof = try await Interruption.stopping { [options, picture, overwrite, quiet] in

@@ -75,6 +75,10 @@ struct Segment: AsyncParsableCommand {
       pixels from that value on, as glass in transmitted light.
       """, transform: BackgroundChoice.read)
   var skipBackground: BackgroundChoice?
+      Whose mean and deviation the input is standardised with, where the network does that: the image's, each plane by \
+      itself (default); every tile's, as in ZEN; or the dataset's, all chosen planes together.
+      """, transform: StatisticsScope.read)
+  var statistics: StatisticsScope?
   @Flag(name: .shortAndLong, help: "Print nothing but errors and results.") var quiet = false
   @Flag(help: "Print the result's provenance as JSON.") var json = false
 
@@ -90,7 +94,7 @@ struct Segment: AsyncParsableCommand {
     options.channels = channel.isEmpty ? nil : channel
     (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
     options.requiresExact = requireExact
-    options.tiling = tiling
+    (options.tiling, options.statistics) = (tiling, statistics)
     options.engine = engine.choice
     options.memory = memory ?? .halfOfFree
     options.minimumConfidence = minimumConfidence
@@ -202,6 +206,15 @@ extension BackgroundChoice {
       throw ValidationError("--skip-background is auto, a pixel value as 120, or one and + as 230+, not \(text)")
     }
     return choice
+  }
+}
+
+extension StatisticsScope {
+  static func read(_ text: String) throws -> StatisticsScope {
+    guard let scope = StatisticsScope(rawValue: text) else {
+      throw ValidationError("--statistics is \(allCases.map(\.rawValue).joined(separator: ", ")), not \(text)")
+    }
+    return scope
   }
 }
 

@@ -96,6 +96,11 @@ public struct GraphEditing: Sendable {
     try edited { editor throws(ModelError) in try editor.moveChannelsLast() }
   }
 
+  /// Takes operations out: what read their results reads one of their inputs.
+  func bypassing(_ operations: [FoundStandardization.Bypass]) throws(ModelError) -> ModelGraph {
+    try edited { editor throws(ModelError) in try editor.bypass(operations) }
+  }
+
   private func edited(_ edit: (inout any GraphEditor) throws(ModelError) -> Void) throws(ModelError) -> ModelGraph {
     var editor: any GraphEditor
     switch graph {
@@ -132,5 +137,6 @@ protocol GraphEditor {
   mutating func setSpatialDimensions(height: Int, width: Int) throws(ModelError)
   mutating func setBatch(_ size: Int?) throws(ModelError)
   mutating func moveChannelsLast() throws(ModelError)
+  mutating func bypass(_ operations: [FoundStandardization.Bypass]) throws(ModelError)
   func graph() throws(ModelError) -> ModelGraph
 }

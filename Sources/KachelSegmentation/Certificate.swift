@@ -22,14 +22,18 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   public var measuredError: MeasuredError?
   /// What was not given to the network, where something may have been left out.
   public var background: SkippedBackground?
+  /// Whose statistics the network's input is standardised with, where it is.
+  public var statistics: StatisticsScope?
 
-  public init(promise: Promise, reason: String? = nil) {
+  public init(promise: Promise, reason: String? = nil, statistics: StatisticsScope? = nil) {
     self.promise = promise
     self.reason = reason
+    self.statistics = statistics
   }
 
   public var description: String {
-    promise.rawValue + (reason.map { ": \($0)" } ?? "") + (measuredError.map { "; \($0)" } ?? "")
+    promise.rawValue + (statistics.map { " with statistics of the \($0.rawValue)" } ?? "")
+      + (reason.map { ": \($0)" } ?? "") + (measuredError.map { "; \($0)" } ?? "")
       + (background.map { "; \($0)" } ?? "")
   }
 
@@ -42,7 +46,13 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   }
 
   /// The certificate of a network that is run with these tiles.
-  init(_ facts: GraphFacts, _ plan: TilePlan) {
+  init(_ facts: GraphFacts, _ plan: TilePlan, statistics: StatisticsScope? = nil, bound: String? = nil) {
+    self.init(facts, plan)
+    self.statistics = statistics
+    if let bound, let reason { self.reason = "\(reason), and the image's own cannot be taken, as \(bound)" }
+  }
+
+  private init(_ facts: GraphFacts, _ plan: TilePlan) {
     let rules = plan.rules
     guard rules.tiling == .aligned else {
       self.init(promise: .zen, reason: "tiles are cut as ZEN cuts them, and depend on the image's size")

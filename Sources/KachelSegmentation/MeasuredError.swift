@@ -51,7 +51,8 @@ public struct MeasuredError: Codable, Sendable, Hashable, CustomStringConvertibl
       }
       for (slot, seen) in zip(slots, [own, other]) {
         try slot.read(
-          seen, core: compared, of: plane, mapping: run.mapping, image: image, planeSize: size, signal: nil)
+          seen, core: compared, of: plane, mapping: run.mapping, image: image, planeSize: size,
+          maps: run.measured?.maps(scene: scene, plane: place), signal: nil)
         try slot.request.run(input: slot.input, output: slot.scores)
       }
       for part in slots[0].covered { compare(slots, [own, other], part.intersection(compared), run.layout) }

@@ -7,7 +7,7 @@ import KachelPixels
 /// Decides how large tiles are, from what the package declares, the network fixes and the memory allows.
 struct Planner {
   let package: ModelPackage
-  let facts: GraphFacts
+  let runNetwork: RunNetwork
   let network: any Network
   let options: SegmentationOptions
   let threads: Int
@@ -23,6 +23,8 @@ struct Planner {
     let certificate: Certificate
     let warnings: [String]
   }
+
+  private var facts: GraphFacts { runNetwork.facts }
 
   /// What a tile sees around its core where neither the package nor the user says.
   static let assumedHalo = 64
@@ -67,7 +69,8 @@ struct Planner {
         .memory, file: package.path,
         "a tile needs about \(needed), more than the \(options.memory) allowed; pass --memory with more")
     }
-    let certificate = Certificate(facts, best.plan)
+    let certificate = Certificate(
+      facts, best.plan, statistics: runNetwork.statistics, bound: runNetwork.bound)
     if options.requiresExact, certificate.promise != .exact {
       throw SegmentationError(.option, file: package.path, "the result would not be exact: \(certificate)")
     }
@@ -97,6 +100,9 @@ struct Planner {
     }
     if package.metadata.border == nil, options.halo == .package || (options.halo == .automatic && needed == nil) {
       warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
+    }
+    if let bound = runNetwork.bound {
+      warnings.append("the network standardises every tile with its own statistics, as \(bound)")
     }
     return warnings
   }

@@ -19,8 +19,11 @@ struct PreparedRun: Sendable {
   let work: [[[PlaneGrid.Tile]]]
   /// By scene and plane, where the image shows something, where only that is run.
   let signals: [[SignalMap]]?
+  /// What the network's input is standardised with, once that is measured.
+  var measured: MeasuredStatistics?
   let summary: String
   private let segmentation: Segmentation
+  var runNetwork: RunNetwork { segmentation.runNetwork }
   private let engine: Provenance.EngineVersion
 
   /// The tiles that one run may have, more than a year of work; they take eight bytes each.
@@ -51,12 +54,12 @@ struct PreparedRun: Sendable {
     if package.metadata.kind == .multiClassSemanticSegmentation {
       warnings.append("the model's classes may overlap; every pixel gets its most probable class")
     }
-    if !segmentation.facts.globalOperations.isEmpty {
+    if !segmentation.runNetwork.facts.globalOperations.isEmpty {
       warnings.append(
         """
         the network has operations that see the whole tile (\
-        \(segmentation.facts.globalOperations.keys.sorted().joined(separator: ", "))), so that its answer depends on \
-        the tile's size; that follows from the package and the image, never from memory or threads
+        \(segmentation.runNetwork.facts.globalOperations.keys.sorted().joined(separator: ", "))), so that its answer \
+        depends on the tile's size; that follows from the package and the image, never from memory or threads
         """)
     }
     self.warnings = warnings
@@ -156,8 +159,9 @@ struct PreparedRun: Sendable {
         size: [grid.x.tile, grid.y.tile],
         halo: [plan.rules.halo.width, plan.rules.halo.height],
         stride: [plan.rules.stride.width, plan.rules.stride.height], edgeExtension: "reflection, right and bottom",
-        globalOperations: segmentation.facts.globalOperations),
-      engine: engine, minimumConfidence: segmentation.options.minimumConfidence,
+        globalOperations: segmentation.runNetwork.facts.globalOperations),
+      engine: engine, statistics: measured?.record(scene: scene, of: selection),
+      minimumConfidence: segmentation.options.minimumConfidence,
       colorConversion: isMonochrome ? "ITU-R BT.601: 0.299 R + 0.587 G + 0.114 B" : nil, warnings: warnings,
       command: command)
   }

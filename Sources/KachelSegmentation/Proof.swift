@@ -106,19 +106,25 @@ private struct Trial {
   let isClasses: Bool
   /// Sides of small tiles that the network takes; none where its tiles have one size.
   private let sides: [Int]
+  private let facts: GraphFacts
+  /// Whether the network would standardise every tile with its own statistics.
+  private let isStandardized: Bool
 
   init(of image: any ImageSource, with package: ModelPackage, options: SegmentationOptions) throws {
     self.package = package
-    let facts = try package.checkRunnable()
+    let network = try RunNetwork(of: package, options)
+    let facts = network.facts
     let selection = try PlaneSelection(of: image.description, at: image.path, options.planes)
     plane = PlaneIndex(
       scene: selection.scenes[0], z: selection.depths[0], time: selection.times[0], further: selection.further)
     isClasses = package.metadata.kind.isSemanticSegmentation
     let shape = facts.inputs.first?.shape ?? []
     let isFree = shape.count == 4 && shape[1] == nil && shape[2] == nil
+    (self.facts, isStandardized) = (facts, network.standardization != nil)
     let stride = facts.stride.map { max($0.x, $0.y) } ?? 32
     let halo = facts.neededBorder.map { max($0.x, $0.y) } ?? 64
-    sides = isFree ? [5 * halo + stride, 8 * halo + stride].map { AxisGrid.roundUp(max(128, $0), to: stride) } : []
+    sides =
+      isFree ? [max(128, 5 * halo + stride), max(208, 8 * halo + stride)].map { AxisGrid.roundUp($0, to: stride) } : []
     let tile = isFree ? sides[1] : max(shape.count == 4 ? shape[1] ?? 0 : 0, shape.count == 4 ? shape[2] ?? 0 : 0)
     let whole = selection.regions[0]
     var region = whole
@@ -166,16 +172,24 @@ private struct Trial {
         if let small { $0.tileSide = small }
       })
     if let border = package.metadata.border, let side = sides.first, 2 * max(border.x, border.y) < side {
-      let declared = Self.isEnough(border, package) && isExact
+      let declared = isEnough(border) && isExact
       ways.append(
         Way(name: "the package's border", isPromised: declared) { ($0.tileSide, $0.halo) = (side, .package) })
-      ways.append(Way(name: "ZEN's tiles", isPromised: false) { ($0.tileSide, $0.tiling) = (side, .zen) })
+      ways.append(
+        Way(name: "ZEN's tiles", isPromised: false) {
+          ($0.tileSide, $0.tiling, $0.statistics) = (side, .zen, nil)
+        })
+    }
+    if isStandardized {
+      let side = sides.first
+      ways.append(
+        Way(name: "statistics of every tile", isPromised: false) { ($0.tileSide, $0.statistics) = (side, .tile) })
     }
     return ways
   }
 
-  private static func isEnough(_ border: AxisPair, _ package: ModelPackage) -> Bool {
-    guard let facts = try? package.graphFacts(), let stride = facts.stride, let needed = facts.neededBorder else {
+  private func isEnough(_ border: AxisPair) -> Bool {
+    guard let stride = facts.stride, let needed = facts.neededBorder else {
       return false
     }
     // Halos are rounded up to the stride.

@@ -49,6 +49,21 @@ public struct Provenance: Codable, Sendable, Hashable {
     }
   }
 
+  /// The mean and deviation with which the network's input was standardised.
+  public struct InputStatistics: Codable, Sendable, Hashable {
+    public struct Plane: Codable, Sendable, Hashable {
+      /// `nil` where all planes have the same.
+      public var time: Int?
+      public var z: Int?
+      /// In values of the image: of all channels together, or of each where the network takes each channel's own.
+      public var mean: [Double]
+      public var deviation: [Double]
+    }
+
+    public var scope: StatisticsScope
+    public var planes: [Plane]
+  }
+
   public struct EngineVersion: Codable, Sendable, Hashable {
     public var name: String
     public var version: String
@@ -66,6 +81,8 @@ public struct Provenance: Codable, Sendable, Hashable {
   public var certificate: Certificate
   public var tiles: Tiles
   public var engine: EngineVersion
+  /// `nil` where the network uses none, or takes them of every tile.
+  public var statistics: InputStatistics?
   public var minimumConfidence: Float?
   /// How colours were turned into what the network takes, where they were.
   public var colorConversion: String?

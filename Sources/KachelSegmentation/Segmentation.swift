@@ -20,7 +20,7 @@ public struct Segmentation: Sendable {
   public let package: ModelPackage
   public let options: SegmentationOptions
   public let selection: PlaneSelection
-  let facts: GraphFacts
+  let runNetwork: RunNetwork
   private let threads: Int
 
   /// Checks that the image, the model and the options fit together, as far as that shows without the engine.
@@ -33,7 +33,7 @@ public struct Segmentation: Sendable {
     self.package = package
     self.options = options
     try options.engine.check()
-    facts = try package.checkRunnable()
+    runNetwork = try RunNetwork(of: package, options)
     selection = try PlaneSelection(of: image.description, at: image.path, options.planes)
     threads = options.threads ?? ProcessInfo.processInfo.activeProcessorCount
     guard threads >= 1 else { throw SegmentationError(.option, file: package.path, "at least one thread is needed") }
@@ -74,6 +74,7 @@ public struct Segmentation: Sendable {
       return (run, engine)
     }
     progress(.planned(run.summary))
+    run.measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
     if run.certificate.promise == .approximate {
       run.certificate.measuredError = try await engineStage.run { [run] in try MeasuredError(of: run, image: image) }
       run.warn("the result is \(run.certificate)")
@@ -134,6 +135,7 @@ public struct Segmentation: Sendable {
           + "smaller --memory or --threads 1")
     }
     smaller.certificate.measuredError = run.certificate.measuredError
+    smaller.measured = run.measured
     smaller.warn("the engine ran out of memory (\(error.reason)), and so tiles are smaller")
     return smaller
   }
@@ -142,7 +144,7 @@ public struct Segmentation: Sendable {
   private func prepare(
     _ engine: any Engine, _ outputs: SegmentationOutputs, mostTilePixels: Int = .max
   ) throws -> PreparedRun {
-    let network = try package.graph.network(engine, name: package.path)
+    let network = try runNetwork.graph.network(engine, name: package.path)
     let description = image.description
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
     let mapping = try InputMapping(
@@ -166,7 +168,7 @@ public struct Segmentation: Sendable {
       otherBytes += SignalPass.bytes(for: planes, sources: mapping.sources.count, bytesPerPixel: bytesPerPixel)
     }
     let planner = Planner(
-      package: package, facts: facts, network: network, options: options, threads: threads,
+      package: package, runNetwork: runNetwork, network: network, options: options, threads: threads,
       mostTilePixels: mostTilePixels)
     let decision = try planner.decide(
       planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)

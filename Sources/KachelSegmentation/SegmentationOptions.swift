@@ -13,6 +13,9 @@ public struct SegmentationOptions: Sendable {
   public var tileSide: Int?
   /// What a tile sees around the pixels that it decides.
   public var halo = HaloChoice.automatic
+  /// Whose mean and deviation a network's input is standardised with, where the network does that. `nil`: the image's, or
+  /// the tile's where tiles are cut as ZEN cuts them or the network does not let the image's be taken.
+  public var statistics: StatisticsScope?
   /// Whether only an exact result will do.
   public var requiresExact = false
   /// The memory that the run may take, in bytes.

@@ -6,6 +6,8 @@ public enum SegmentationProgress: Sendable {
   case planned(String)
   /// What the user should know before the run takes its time; ``SegmentationResult/warnings`` has it too.
   case warning(String)
+  /// The image is read to measure it, in blocks, before tiles are run.
+  case measuring(Tiles)
   case tile(Tiles)
   /// All tiles of a scene are decided; smaller resolutions and the preview are being made.
   case finishing(scene: Int)

@@ -37,7 +37,7 @@ struct TileRunner {
       place, plane in plane.1.lazy.map { (place: place, plane: plane.0, tile: $0) }
     }
     let region = run.layout.selection.regions[scene]
-    let (image, mapping, signals) = (image, run.mapping, run.signals?[scene])
+    let (image, mapping, signals, measured) = (image, run.mapping, run.signals?[scene], run.measured)
     let (sink, readers, inferers) = (sink, readers, inferers)
     try await withThrowingTaskGroup(of: (Lane, Int).self) { group in
       var free = slots
@@ -52,7 +52,7 @@ struct TileRunner {
           try await readers[lane.stream].read {
             try lane.slot.read(
               grid.region(of: job.tile), core: grid.core(of: job.tile), of: job.plane, mapping: mapping, image: image,
-              planeSize: planeSize, signal: signals?[job.place])
+              planeSize: planeSize, maps: measured?.maps(scene: scene, plane: job.place), signal: signals?[job.place])
           }
           try Task.checkCancellation()
           try await inferers[lane.stream].run {

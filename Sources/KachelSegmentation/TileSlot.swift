@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelEngines
 import KachelImages
+import KachelModels
 import KachelPixels
 
 /// Everything that one tile needs on its way through a run, used again for tile after tile.
@@ -30,9 +31,11 @@ final class TileSlot: @unchecked Sendable {
   /// - Parameters:
   ///   - tile: what the network sees, in the plane; where it reaches beyond the plane, that is reflected.
   ///   - core: what is decided.
+  ///   - maps: what becomes of the image's values, by channel of the input, where they are standardised; they are not
+  ///     divided then.
   func read(
     _ tile: Region, core: Region, of plane: PlaneIndex, mapping: InputMapping, image: any ImageSource, planeSize: Size,
-    signal: SignalMap?
+    maps: [ChannelMap]?, signal: SignalMap?
   ) throws {
     let columns = ReflectedAxis(origin: tile.x, count: tile.width, length: planeSize.width)
     let rows = ReflectedAxis(origin: tile.y, count: tile.height, length: planeSize.height)
@@ -45,9 +48,13 @@ final class TileSlot: @unchecked Sendable {
       try image.read(rawRegion, of: place, into: pixels)
       covered += image.coveredRegions(in: core, of: place)
       for mix in source.mixes {
-        TensorChannel(
-          values: input.assumingMemoryBound(to: Float.self).baseAddress!, channel: channel, channels: mapping.channels
-        ).fill(from: pixels, mix: mix, columns: columns, rows: rows, dividedBy: source.divisor)
+        let tensor = TensorChannel(
+          values: input.assumingMemoryBound(to: Float.self).baseAddress!, channel: channel, channels: mapping.channels)
+        tensor.fill(
+          from: pixels, mix: mix, columns: columns, rows: rows, dividedBy: maps == nil ? source.divisor : 1)
+        if let map = maps?[channel] {
+          tensor.standardize(count: columns.count * rows.count, scale: map.scale, center: map.center)
+        }
         channel += 1
       }
     }

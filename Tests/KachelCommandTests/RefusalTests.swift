@@ -55,6 +55,8 @@ import Testing
     (["--tile-size", "0"], "a tile's side is 1 to 32768 pixels, not 0"),
     (["--tile-size", "100"], "the network takes tiles that are 128 pixels high only, not 100"),
     (["--halo", "-1"], "--halo"),
+    (["--statistics", "median"], "--statistics is image, tile, dataset, not median"),
+    (["--statistics", "image", "--tiling", "zen"], "--tiling zen does not go with --statistics image"),
     (["--threads", "0"], "at least one thread is needed"),
     (["--minimum-confidence", "2"], "a confidence is 0 to 1, not 2.0"),
     (["--minimum-confidence", "nan"], "a confidence is 0 to 1, not nan"),

@@ -46,6 +46,21 @@ import Testing
     #expect(try await segment(picture, model, ["--quiet", "--overwrite"]).errors == "")
   }
 
+  @Test func statisticsAreRecorded() async throws {
+    let model = try SharedData.path("models/tf/v120/seed_onnx12_dynamic.czmodel")
+    for (scope, promise) in [("image", Certificate.Promise.exact), ("tile", .canonical), ("dataset", .exact)] {
+      let run = try await segment(
+        Inputs.slide, model, ["--region", "0,0,64,64", "--json", "--statistics", scope, "--overwrite"])
+      #expect(run.status == 0, "\(run.errors)")
+      let provenance = try JSONDecoder().decode(Provenance.self, from: Data(run.output.utf8))
+      #expect(provenance.certificate.promise == promise && provenance.certificate.statistics?.rawValue == scope)
+      let plane = provenance.statistics?.planes.first
+      #expect((plane == nil) == (scope == "tile") && plane?.z == (scope == "image" ? 0 : nil))
+      // Of all of the image, not of the dark corner.
+      if let plane { #expect(plane.mean.count == 1 && plane.mean[0] > 10 && plane.deviation[0] > 10) }
+    }
+  }
+
   @Test func jsonIsAllOfTheOutput() async throws {
     let run = try await segment(Inputs.slide, Inputs.czmodel, ["--region", "0,0,64,64", "--json", "-o", "labels"])
     #expect(run.status == 0)

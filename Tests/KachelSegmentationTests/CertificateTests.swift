@@ -74,8 +74,13 @@ import Testing
 
   @Test func statisticsOfTilesAreNotExact() async throws {
     let package = try ModelPackage(at: SharedData.path("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel"))
-    let result = try await provenance(package)
+    let result = try await provenance(package) { $0.statistics = .tile }
     #expect(result.certificate.promise == .canonical && result.certificate.reason?.contains("Mean") == true)
-    await #expect(throws: SegmentationError.self) { _ = try await provenance(package) { $0.requiresExact = true } }
+    #expect(result.certificate.description.hasPrefix("canonical with statistics of the tile: "))
+    await #expect(throws: SegmentationError.self) {
+      _ = try await provenance(package) { ($0.requiresExact, $0.statistics) = (true, .tile) }
+    }
+    let ofImage = try await provenance(package) { $0.requiresExact = true }
+    #expect(ofImage.certificate == Certificate(promise: .exact, statistics: .image))
   }
 }

@@ -8,8 +8,11 @@ import Testing
 @testable import KachelSegmentation
 
 @Suite struct ProofTests {
-  func proof(_ package: ModelPackage, picture: String? = nil) async throws -> Proof {
+  func proof(
+    _ package: ModelPackage, picture: String? = nil, statistics: StatisticsScope? = nil
+  ) async throws -> Proof {
     var options = SegmentationOptions()
+    options.statistics = statistics
     options.planes.region = Region(x: 1000, y: 200, width: 600, height: 560)
     return try await Proof(of: Example.image(), with: package, options: options, picture: picture)
   }
@@ -42,7 +45,7 @@ import Testing
 
   @Test func networksThatSeeTheWholeTileAreTriedOnTheirOwnTiles() async throws {
     let package = try ModelPackage(at: SharedData.path("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel"))
-    let proof = try await proof(package)
+    let proof = try await proof(package, statistics: .tile)
     #expect(proof.certificate.promise == .canonical && proof.holds)
     #expect(proof.rows.map(\.name) == ["a region", "one thread"] && proof.rows.allSatisfy(\.isEqual))
   }

@@ -118,7 +118,7 @@ struct FlowAnalysis {
   // MARK: Order
 
   /// The nodes that the output needs, each after those whose values it reads. Nodes of a cycle are left out.
-  private func order() -> [Int] {
+  func order() -> [Int] {
     func sources(_ index: Int) -> [Int] {
       (flow.nodes[index].inputs + flow.nodes[index].hidden).compactMap {
         producer.indices.contains($0) ? producer[$0] : nil

@@ -123,7 +123,7 @@ extension FlowAnalysis {
   }
 
   /// Whether a value has one element for every pixel of the input, at its place.
-  private func isWhole(_ axes: [Axis]) -> Bool {
+  func isWhole(_ axes: [Axis]) -> Bool {
     let spatial = axes.filter(\.isSpatial)
     return spatial.count == 2
       && spatial.allSatisfy { $0.pitch == 1 && $0.block == 1 && $0.reach == .own && $0.extent == whole($0.role) }

@@ -87,11 +87,23 @@ extension ModelGraph {
     switch self {
     case .onnx(let bytes): return try ONNXGraph(bytes, file: file, member: member).facts(layout: layout)
     case .savedModel(let files): return try SavedModelGraph(files).facts(layout: layout)
-    case .classical(let description):
-      throw ModelError(
-        .unsupported, file: file, member: member,
-        "is a \(description): Kachel runs neural networks only, and loading a pickle would run it")
+    case .classical(let description): throw Self.refusal(of: description, file, member)
     }
+  }
+
+  /// The network's operations, for images with their channels last.
+  func flow(file: String, member: String) throws(ModelError) -> Flow {
+    switch self {
+    case .onnx(let bytes): return try ONNXGraph(bytes, file: file, member: member).flow(layout: .channelsLast)
+    case .savedModel(let files): return try SavedModelGraph(files).flow()
+    case .classical(let description): throw Self.refusal(of: description, file, member)
+    }
+  }
+
+  private static func refusal(of description: String, _ file: String, _ member: String) -> ModelError {
+    ModelError(
+      .unsupported, file: file, member: member,
+      "is a \(description): Kachel runs neural networks only, and loading a pickle would run it")
   }
 }
 

@@ -176,6 +176,28 @@ struct ONNXEditor: GraphEditor {
     node.opType == "Transpose" && node.attribute.first { $0.name == "perm" }?.ints == order.map(Int64.init)
   }
 
+  mutating func bypass(_ operations: [FoundStandardization.Bypass]) throws(ModelError) {
+    for operation in operations {
+      guard let index = document.model.graph.node.firstIndex(where: { $0.output.first == operation.node }),
+        document.model.graph.node[index].input.indices.contains(operation.input), operation.node != outputName
+      else { throw fail(.unsupported, "the operation \(operation.node) cannot be taken out of the graph") }
+      let source = document.model.graph.node[index].input[operation.input]
+      document.model.graph.node.remove(at: index)
+      redirectReaders(of: operation.node, to: source)
+    }
+    removeUnread()
+  }
+
+  /// Takes operations away of whose results nothing comes out.
+  private mutating func removeUnread() {
+    while true {
+      let read = Set(document.model.graph.node.flatMap { ONNXNames.read(by: $0) } + [outputName])
+      let count = document.model.graph.node.count
+      document.model.graph.node.removeAll { read.isDisjoint(with: $0.output) }
+      if document.model.graph.node.count == count { return }
+    }
+  }
+
   // MARK: Wiring
 
   /// Puts new operations among those of the graph, before the one at `place`.

@@ -43,18 +43,24 @@ struct ONNXGraph {
   /// - Parameter layout: of the input.
   func facts(layout: ImageLayout = .channelsLast) throws(ModelError) -> GraphFacts {
     let graph = model.graph
-    let weights = Set(graph.initializer.map(\.name))
-    // Before version 4 of the format initializers are listed as inputs too.
-    let inputs = graph.input.filter { !weights.contains($0.name) }
     var survey = Survey(complete: complete)
     survey.visit(graph)
-    let analysis = FlowAnalysis(flow(input: inputs.first, layout: layout))
+    let analysis = FlowAnalysis(flow(layout: layout))
     return GraphFacts(
       inputs: inputs.map(Self.tensor), outputs: graph.output.map(Self.tensor), opset: opset,
       producer: [model.producerName, model.producerVersion].filter { !$0.isEmpty }.joined(separator: " "),
       operations: survey.operations, parameterCount: survey.parameters, analysis: analysis,
       missingWeights: survey.missing)
   }
+
+  private var inputs: [ONNX_ValueInfoProto] {
+    let weights = Set(model.graph.initializer.map(\.name))
+    // Before version 4 of the format initializers are listed as inputs too.
+    return model.graph.input.filter { !weights.contains($0.name) }
+  }
+
+  /// The operations from the first input on.
+  func flow(layout: ImageLayout) -> Flow { flow(input: inputs.first, layout: layout) }
 
   var opset: Int? {
     model.opsetImport.first { $0.domain.isEmpty || $0.domain == "ai.onnx" }.flatMap { Int(exactly: $0.version) }

@@ -220,6 +220,29 @@ struct SavedModelEditor: GraphEditor {
     }
   }
 
+  mutating func bypass(_ operations: [FoundStandardization.Bypass]) throws(ModelError) {
+    for operation in operations {
+      let function =
+        operation.function.isEmpty
+        ? nil : meta.graphDef.library.function.firstIndex { $0.signature.name == operation.function }
+      let values = nodes(of: function).first { $0.name == operation.node }?.input.filter { !$0.hasPrefix("^") } ?? []
+      guard operation.function.isEmpty == (function == nil), values.indices.contains(operation.input) else {
+        throw fail(.unsupported, "the operation \(operation.node) cannot be taken out of the graph")
+      }
+      let source = values[operation.input]
+      func isRead(_ reference: String) -> Bool { !reference.hasPrefix("^") && nodeName(reference) == operation.node }
+      update(function) { nodes in
+        for node in nodes.indices {
+          for (index, input) in nodes[node].input.enumerated() where isRead(input) { nodes[node].input[index] = source }
+        }
+      }
+      guard let function else { continue }
+      for (name, value) in meta.graphDef.library.function[function].ret where isRead(value) {
+        meta.graphDef.library.function[function].ret[name] = source
+      }
+    }
+  }
+
   // MARK: Shapes
 
   /// Changes the shapes that are written down for the input and the output, wherever they are.
