@@ -75,6 +75,8 @@ struct Segment: AsyncParsableCommand {
       pixels from that value on, as glass in transmitted light.
       """, transform: BackgroundChoice.read)
   var skipBackground: BackgroundChoice?
+  @Option(
+    help: """
       Whose mean and deviation the input is standardised with, where the network does that: the image's, each plane by \
       itself (default); every tile's, as in ZEN; or the dataset's, all chosen planes together.
       """, transform: StatisticsScope.read)
