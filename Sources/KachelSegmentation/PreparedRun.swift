@@ -18,6 +18,8 @@ struct PreparedRun: Sendable {
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
   let summary: String
+  /// What a journal keeps of the plan.
+  let record: PlanRecord
   private let segmentation: Segmentation
   private let engine: Provenance.EngineVersion
 
@@ -36,6 +38,7 @@ struct PreparedRun: Sendable {
     self.threads = threads
     self.engine = Provenance.EngineVersion(
       name: engine.name, version: engine.version, precision: "float32", streams: decision.streams, threads: threads)
+    record = PlanRecord(decision, threads: threads)
     plan = decision.plan
     streams = decision.streams
     certificate = decision.certificate

@@ -52,35 +52,68 @@ public struct Segmentation: Sendable {
 
   /// Runs the network and writes the results, which appear under their names only when all are complete.
   ///
-  /// Cancelling the task stops the run after the tiles in work and leaves nothing behind.
+  /// Cancelling the task stops the run after the tiles in work. What is decided by then is kept, see
+  /// ``SegmentationOutputs/resume``; if that is nothing, nothing is left behind.
   ///
   /// - Parameters:
   ///   - engine: the default is OpenVINO.
   ///   - progress: called from any thread, one call at a time.
   /// - Throws: ``SegmentationError``, ``ImageError``, ``ModelError``, ``EngineError``, ``BytesError``,
-  ///   `CancellationError`.
+  ///   `CancellationError`; ``UnfinishedRun`` around it where the run can go on later.
   public func write(
     to outputs: SegmentationOutputs, engine: (any Engine)? = nil,
     progress: @escaping @Sendable (SegmentationProgress) -> Void = { _ in }
   ) async throws -> SegmentationResult {
-    let pending = try PendingOutputs(
-      outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
-    let engineStage = Stage(name: "kachel-engine")
-    let run = try await engineStage.run {
-      let engine = try engine ?? OpenVINO.load()
-      return try prepare(engine, outputs)
+    let stage = Stage(name: "kachel-engine")
+    let (paths, journal) = try await stage.run {
+      // Wrong names are told as such before there is a journal. When a run goes on, outputs may be complete.
+      var named = outputs
+      named.overwrite = outputs.overwrite || outputs.resume
+      let paths = try pending(named).paths
+      return (paths, outputs.isJournaled ? try RunJournal(of: outputs, image: image.path) : nil)
     }
-    progress(.planned(run.summary))
-    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
-    let readableLevels =
-      outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
-    let sink = try ResultSink(run.layout, pending, readableLevels: readableLevels)
+    do {
+      return try await write(outputs, paths, journal, engine, stage, progress)
+    } catch {
+      throw await stage.run { journal?.close(after: error) ?? error }
+    }
+  }
+
+  private func write(
+    _ wanted: SegmentationOutputs, _ paths: [String], _ journal: RunJournal?, _ engine: (any Engine)?, _ stage: Stage,
+    _ progress: @escaping @Sendable (SegmentationProgress) -> Void
+  ) async throws -> SegmentationResult {
+    let resumption = try await stage.run { try Resumption(self, wanted, paths, journal) }
+    if let result = resumption.result {
+      progress(.note("\(wanted.result) is complete already"))
+      return result
+    }
+    let (outputs, begun) = (resumption.outputs, resumption.begun)
+    let pending = try pending(outputs)
+    let (run, sink) = try await stage.run {
+      let engine = try engine ?? OpenVINO.load()
+      let run = try prepare(engine, outputs, begun?.plan)
+      progress(.planned(run.summary))
+      (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
+      if let note = resumption.note { progress(.note(note)) }
+      try resumption.begin(run, pending)
+      let readableLevels =
+        outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
+      return (run, try ResultSink(run.layout, pending, journal: journal, readableLevels: readableLevels))
+    }
     var done = SegmentationProgress.Tiles(done: 0, total: run.tiles, pixels: 0)
     var runner = TileRunner(run: run, sink: sink, image: image)
     for scene in selection.scenes.indices {
       let previewPath = pending.previewPath(scene: scene)
       await sink.begin(scene: scene, drawsPreview: previewPath != nil)
-      try await runner.run(scene: scene) { pixels in
+      var kept: Set<RunJournal.Place> = []
+      while let tile = try await sink.takeKept(grid: run.plan.grids[scene], image: image) {
+        try Task.checkCancellation()
+        guard kept.insert(tile.place).inserted else { break }
+        (done.done, done.kept) = (done.done + 1, done.kept + 1)
+        progress(.tile(done))
+      }
+      try await runner.run(scene: scene, except: kept) { pixels in
         done.done += 1
         done.pixels += pixels
         progress(.tile(done))
@@ -90,16 +123,26 @@ public struct Segmentation: Sendable {
     }
     try await sink.finish()
     try Task.checkCancellation()
-    try await engineStage.run { try pending.commit() }
+    try await stage.run {
+      if let journal { try journal.finish { try pending.commit() } } else { try pending.commit() }
+    }
     return SegmentationResult(
       outputs: pending.paths, tiles: run.tiles, warnings: run.warnings + pending.warnings,
       provenance: run.provenance(0, outputs.command))
   }
 
+  private func pending(_ outputs: SegmentationOutputs) throws -> PendingOutputs {
+    try PendingOutputs(outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
+  }
+
   var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }
 
   /// Reads the network, chooses the tiles and lists them.
-  private func prepare(_ engine: any Engine, _ outputs: SegmentationOutputs) throws -> PreparedRun {
+  ///
+  /// - Parameter given: the tiles of an unfinished run, which are taken as they are.
+  private func prepare(
+    _ engine: any Engine, _ outputs: SegmentationOutputs, _ given: PlanRecord?
+  ) throws -> PreparedRun {
     let network = try package.graph.network(engine, name: package.path)
     let description = image.description
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
@@ -113,6 +156,16 @@ public struct Segmentation: Sendable {
         selection.regions.map {
           PreviewCanvas.bytes(for: $0.size, mapping: mapping, image: description)
         }.max() ?? 0
+    }
+    if let given {
+      guard let decision = given.decision(planes: sizes) else {
+        throw SegmentationError(
+          .mismatch, file: outputs.result,
+          "its unfinished run has other tiles than it says; start anew without --resume")
+      }
+      return try PreparedRun(
+        segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
+        threads: given.threads, cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
     }
     let planner = Planner(package: package, facts: facts, network: network, options: options, threads: threads)
     let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
