@@ -22,6 +22,8 @@ struct PreparedRun: Sendable {
   /// What the network's input is standardised with, once that is measured.
   var measured: MeasuredStatistics?
   let summary: String
+  /// What a journal keeps of the plan.
+  let record: PlanRecord
   private let segmentation: Segmentation
   var runNetwork: RunNetwork { segmentation.runNetwork }
   private let engine: Provenance.EngineVersion
@@ -45,6 +47,7 @@ struct PreparedRun: Sendable {
     self.engine = Provenance.EngineVersion(
       name: engine.name, version: engine.version, device: "\(engine.device)", precision: engine.precision,
       streams: decision.streams, threads: threads)
+    record = PlanRecord(decision, threads: threads)
     plan = decision.plan
     streams = decision.streams
     self.signals = signals
