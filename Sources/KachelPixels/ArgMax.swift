@@ -39,73 +39,39 @@ public struct ArgMax: Sendable {
       : decide(scores, width, core, output.values(as: UInt16.self), confidence)
   }
 
-  private typealias Lanes = SIMD16<Float>
-
-  private func decide<Label: FixedWidthInteger & UnsignedInteger & SIMDScalar>(
+  /// One pixel after the other: the compiler keeps all that in registers, which it did not for groups of sixteen pixels.
+  private func decide<Label: FixedWidthInteger & UnsignedInteger>(
     _ scores: UnsafePointer<Float>, _ width: Int, _ core: Region, _ output: UnsafeMutableBufferPointer<Label>,
     _ confidence: PixelBuffer?
   ) -> Report {
-    let classes = labels.count
-    let table = labels.map(Int32.init)
-    let minimum = Lanes(repeating: minimumScore)
+    let classes = labels.count, minimum = minimumScore
     let confidences = confidence?.values(as: UInt8.self)
-    var lowest = Lanes(repeating: .infinity), highest = Lanes(repeating: -.infinity), zeros = Lanes()
-    for y in 0..<core.height {
-      let row = scores + ((core.y + y) * width + core.x) * classes
-      var x = 0
-      while x < core.width {
-        // The last group of a row overlaps the one before it.
-        if core.width >= 16 { x = min(x, core.width - 16) }
-        let count = min(16, core.width - x)
-        let pixels = row + x * classes
-        var best = load(pixels, classes, count)
-        var label = SIMD16<Int32>(repeating: table[0])
-        // Stays 0 unless a score is infinite or not a number.
-        zeros += best * 0
-        for index in 1..<max(1, classes) {
-          let next = load(pixels + index, classes, count)
-          let isHigher = next .> best
-          best.replace(with: next, where: isHigher)
-          label.replace(with: table[index], where: isHigher)
-          zeros += next * 0
+    var lowest = Float.infinity, highest = -Float.infinity, zeros: Float = 0
+    labels.map { Label(truncatingIfNeeded: $0) }.withUnsafeBufferPointer { table in
+      for y in 0..<core.height {
+        var pixel = scores + ((core.y + y) * width + core.x) * classes
+        for place in y * core.width..<(y + 1) * core.width {
+          var best = pixel[0], label = table[0]
+          // Stays 0 unless a score is infinite or not a number.
+          zeros += best * 0
+          var index = 1
+          while index < classes {
+            let next = pixel[index]
+            let isHigher = next > best
+            best = isHigher ? next : best
+            label = isHigher ? table[index] : label
+            zeros += next * 0
+            index += 1
+          }
+          lowest = best < lowest ? best : lowest
+          highest = best > highest ? best : highest
+          output[place] = best < minimum ? 0 : label
+          // Adding a half and truncating rounds. What is no number is not above 0.
+          if let confidences { confidences[place] = best > 0 ? UInt8(min(1, best) * 255 + 0.5) : 0 }
+          pixel += classes
         }
-        lowest = pointwiseMin(lowest, best)
-        highest = pointwiseMax(highest, best)
-        label.replace(with: 0, where: best .< minimum)
-        let start = y * core.width + x
-        store(SIMD16<Label>(truncatingIfNeeded: label), count, at: start, in: output)
-        if let confidences {
-          // Adding a half and truncating rounds.
-          let scaled = pointwiseMax(Lanes(), pointwiseMin(Lanes(repeating: 1), best)) * 255 + 0.5
-          store(SIMD16<UInt8>(truncatingIfNeeded: SIMD16<Int32>(scaled)), count, at: start, in: confidences)
-        }
-        x += 16
       }
     }
-    return Report(lowest: lowest.min(), highest: highest.max(), isFinite: zeros.sum() == 0)
-  }
-
-  /// One class' scores of `count` neighbouring pixels; lanes beyond them repeat the first, so that they change nothing.
-  @inline(__always)
-  private func load(_ scores: UnsafePointer<Float>, _ classes: Int, _ count: Int) -> Lanes {
-    var lanes = Lanes()
-    if count == 16 {
-      for lane in 0..<16 { lanes[lane] = scores[lane * classes] }
-    } else {
-      for lane in 0..<16 { lanes[lane] = scores[lane < count ? lane * classes : 0] }
-    }
-    return lanes
-  }
-
-  @inline(__always)
-  private func store<Value>(
-    _ lanes: SIMD16<Value>, _ count: Int, at start: Int, in output: UnsafeMutableBufferPointer<Value>
-  ) {
-    if count == 16 {
-      UnsafeMutableRawBufferPointer(output).storeBytes(
-        of: lanes, toByteOffset: start * MemoryLayout<Value>.size, as: SIMD16<Value>.self)
-    } else {
-      for lane in 0..<count { output[start + lane] = lanes[lane] }
-    }
+    return Report(lowest: lowest, highest: highest, isFinite: zeros == 0)
   }
 }
