@@ -8,7 +8,7 @@ struct Prove: AsyncParsableCommand {
     abstract: "Try out that a model's result does not depend on how an image is cut.",
     discussion: """
       Runs a part of the first plane in one tile, where the network allows that, and in several other ways: small tiles, \
-      a region of the part, one thread, the package's border, ZEN's tiles. Prints how many pixels get another class and \
+      a region of the part, one thread, stopped and resumed, the package's border, ZEN's tiles. Prints how many pixels get another class and \
       how much scores differ. Ends with 70 where a result differs that is promised not to.
 
         kachel prove nuclei.czann slide.czi

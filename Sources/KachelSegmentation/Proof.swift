@@ -7,7 +7,8 @@ import KachelPixels
 /// A part of an image run through a network in several ways, and how the results differ.
 ///
 /// What a ``Certificate`` promises is tried out: a network that is exact must give the same for one tile as large as the
-/// part and for small ones, bit for bit; any network must give the same for a region of the part and with other threads.
+/// part and for small ones, bit for bit; any network must give the same for a region of the part, with other threads, and when
+/// it was stopped and resumed.
 public struct Proof: Codable, Sendable {
   /// One way to run the network, compared with the first.
   public struct Row: Codable, Sendable {
@@ -95,6 +96,8 @@ private struct Trial {
     var name: String
     var isPromised: Bool
     var region: Region?
+    /// Whether the run is stopped halfway, and then resumed.
+    var isStopped = false
     var change: @Sendable (inout SegmentationOptions) -> Void
   }
 
@@ -152,7 +155,7 @@ private struct Trial {
     var options = options
     way.change(&options)
     options.planes.region = way.region
-    return try await ScoreMap(of: part, with: package, options: options) { _ in }
+    return try await ScoreMap(of: part, with: package, options: options, isStopped: way.isStopped) { _ in }
   }
 
   func ways(_ certificate: Certificate) -> [Way] {
@@ -171,6 +174,8 @@ private struct Trial {
         $0.threads = 1
         if let small { $0.tileSide = small }
       })
+    ways.append(
+      Way(name: "stopped and resumed", isPromised: true, isStopped: true) { if let small { $0.tileSide = small } })
     if let border = package.metadata.border, let side = sides.first, 2 * max(border.x, border.y) < side {
       let declared = isEnough(border) && isExact
       ways.append(

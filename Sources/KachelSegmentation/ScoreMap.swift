@@ -12,8 +12,10 @@ struct ScoreMap {
   let provenance: Provenance
 
   /// Runs the network as a regression, whose output is stored as it is.
+  ///
+  /// - Parameter isStopped: whether the run is stopped halfway, and then resumed.
   init(
-    of image: any ImageSource, with package: ModelPackage, options: SegmentationOptions,
+    of image: any ImageSource, with package: ModelPackage, options: SegmentationOptions, isStopped: Bool = false,
     progress: @escaping @Sendable (SegmentationProgress) -> Void
   ) async throws {
     let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-prove-\(UUID().uuidString)")
@@ -23,9 +25,13 @@ struct ScoreMap {
     package.metadata.kind = .regression
     let path = folder.appending(path: "scores.ome.zarr").path
     var outputs = SegmentationOutputs(result: path)
-    outputs.isJournaled = false
-    provenance = try await Segmentation(of: image, with: package, options: options)
-      .write(to: outputs, progress: progress).provenance
+    outputs.isJournaled = isStopped
+    let segmentation = try Segmentation(of: image, with: package, options: options)
+    if isStopped {
+      try await Self.stopHalfway(segmentation, outputs)
+      outputs.resume = true
+    }
+    provenance = try await segmentation.write(to: outputs, progress: progress).provenance
     let stored = try Image(at: path, cacheBytes: 0)
     size = stored.description.scenes[0].size
     let pixels = PixelBuffer(width: 0, height: 0, type: .float32)
@@ -35,6 +41,18 @@ struct ScoreMap {
       channels.append(Array(pixels.values(as: Float.self)))
     }
     self.channels = channels
+  }
+
+  /// Begins a run and stops it when half of its tiles are decided.
+  private static func stopHalfway(_ segmentation: Segmentation, _ outputs: SegmentationOutputs) async throws {
+    async let run = segmentation.write(to: outputs) { progress in
+      if case .tile(let tiles) = progress, 2 * tiles.done >= tiles.total { withUnsafeCurrentTask { $0?.cancel() } }
+    }
+    do {
+      _ = try await run
+    } catch let error as UnfinishedRun where error.isCancellation {
+      try Task.checkCancellation()
+    }
   }
 
   /// How two outputs differ where they overlap.

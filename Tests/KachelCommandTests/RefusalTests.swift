@@ -108,7 +108,8 @@ import Testing
 
   @Test func resultsThatAreNotExactAreRefusedWhereThatIsAsked() async throws {
     try await refusesSegment(
-      Inputs.slide, Inputs.czann, ["--halo", "8", "--require-exact"], 64, ["would not be exact", "8 x 8", "48 x 48"])
+      Inputs.slide, Inputs.czann, ["--halo", "8", "--tile-size", "512", "--require-exact"], 64,
+      ["would not be exact", "8 x 8", "48 x 48"])
   }
 
   // MARK: 65, bad input

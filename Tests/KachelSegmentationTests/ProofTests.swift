@@ -22,7 +22,7 @@ import Testing
     let proof = try await proof(Example.package("nuclei.czann"), picture: picture)
     #expect(proof.certificate.promise == .exact && proof.holds && proof.reference.hasPrefix("one tile (1 of"))
     let promised = proof.rows.filter(\.isPromised)
-    #expect(promised.count == 5 && promised.allSatisfy { $0.isEqual && $0.pixels > 0 })
+    #expect(promised.count == 6 && promised.allSatisfy { $0.isEqual && $0.pixels > 0 })
     #expect(promised.contains { $0.tiles > 8 })
     // The way that is not promised differs: the comparison sees what there is to see.
     let zen = try #require(proof.rows.first { !$0.isPromised })
@@ -47,14 +47,14 @@ import Testing
     let package = try ModelPackage(at: SharedData.path("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel"))
     let proof = try await proof(package, statistics: .tile)
     #expect(proof.certificate.promise == .canonical && proof.holds)
-    #expect(proof.rows.map(\.name) == ["a region", "one thread"] && proof.rows.allSatisfy(\.isEqual))
+    #expect(proof.rows.map(\.name) == ["a region", "one thread", "stopped and resumed"] && proof.rows.allSatisfy(\.isEqual))
   }
 
   /// There is no way to give a network of a fixed size a tile as large as the part.
   @Test func networksOfOneSizeAreTriedOnTheirOwnTiles() async throws {
     let proof = try await proof(Example.package("nuclei.czmodel"))
     #expect(proof.certificate.promise == .exact && proof.holds && proof.reference.hasPrefix("the tiles of a run"))
-    #expect(proof.rows.map(\.name) == ["a region", "one thread"] && proof.rows.allSatisfy(\.isEqual))
+    #expect(proof.rows.map(\.name) == ["a region", "one thread", "stopped and resumed"] && proof.rows.allSatisfy(\.isEqual))
   }
 
   @Test func aPartWithoutPixelsIsTold() async throws {
