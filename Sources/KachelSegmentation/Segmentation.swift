@@ -99,12 +99,14 @@ public struct Segmentation: Sendable {
       return (run, engine)
     }
     progress(.planned(run.summary))
+    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
     run.measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
     if run.certificate.promise == .approximate {
       run.certificate.measuredError = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
-      run.warn("the result is \(run.certificate)")
+      let warning = "the result is \(run.certificate)"
+      run.warn(warning)
+      progress(.warning(warning))
     }
-    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
     if let note = resumption.note { progress(.note(note)) }
     let sink = try await stage.run { [run] in
       try resumption.begin(run, pending)
