@@ -18,12 +18,13 @@ package enum CRC32C {
     return tables
   }()
 
-  package static func checksum(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes(checksum) }
-  package static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt32 { bytes.withUnsafeBytes(checksum) }
+  package static func checksum(_ bytes: [UInt8]) -> UInt32 { bytes.withUnsafeBytes { checksum($0) } }
+  package static func checksum(_ bytes: ArraySlice<UInt8>) -> UInt32 { bytes.withUnsafeBytes { checksum($0) } }
 
-  private static func checksum(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
+  /// - Parameter start: the checksum of the bytes before these, where they come piece by piece.
+  package static func checksum(_ bytes: UnsafeRawBufferPointer, after start: UInt32 = 0) -> UInt32 {
     tables.withUnsafeBufferPointer { tables in
-      var value = ~0 as UInt32
+      var value = ~start
       let whole = bytes.count & ~7
       for start in stride(from: 0, to: whole, by: 8) {
         let word =

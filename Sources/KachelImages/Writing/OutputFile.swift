@@ -68,19 +68,3 @@ final class OutputFile {
     #endif
   }
 }
-
-enum FileDescriptor {
-  /// Writes all bytes at an offset.
-  ///
-  /// - Returns: 0, or the system's code for what is wrong.
-  static func write(_ bytes: UnsafeRawBufferPointer, to descriptor: Int32, at offset: Int) -> Int32 {
-    var done = 0
-    while done < bytes.count {
-      let written = pwrite(descriptor, bytes.baseAddress! + done, bytes.count - done, off_t(offset + done))
-      if written < 0 && errno == EINTR { continue }
-      guard written > 0 else { return written == 0 ? EIO : errno }
-      done += written
-    }
-    return 0
-  }
-}
