@@ -8,14 +8,15 @@ public struct BlockSums {
   public let shift: Int
   public let width: Int
   public let height: Int
-  private var sums: [Float]
+  /// As precise that the order in which regions are added does not show.
+  private var sums: [Double]
 
   public init(of size: Size, shift: Int) {
     self.size = size
     self.shift = shift
     width = (size.width + (1 << shift) - 1) >> shift
     height = (size.height + (1 << shift) - 1) >> shift
-    sums = [Float](repeating: 0, count: width * height)
+    sums = [Double](repeating: 0, count: width * height)
   }
 
   /// Adds one sample of the pixels of a region.
@@ -34,7 +35,7 @@ public struct BlockSums {
   }
 
   private struct Add: SampleOperation {
-    let sums: UnsafeMutablePointer<Float>
+    let sums: UnsafeMutablePointer<Double>
     let width: Int
     let shift: Int
     let pixels: PixelBuffer
@@ -55,7 +56,7 @@ public struct BlockSums {
           let end = min(region.width, ((cell + 1) << shift) - x)
           var sum: Float = 0
           for place in column..<end { sum += line[place * samples].asFloat }
-          sums[cells + cell] += sum
+          sums[cells + cell] += Double(sum)
           column = end
         }
       }
@@ -66,7 +67,7 @@ public struct BlockSums {
   public func mean(column: Int, row: Int) -> Float {
     let across = min(size.width, (column + 1) << shift) - column << shift
     let down = min(size.height, (row + 1) << shift) - row << shift
-    return sums[row * width + column] / (Float(across) * Float(down))
+    return Float(sums[row * width + column] / Double(across * down))
   }
 
   /// The values below and above which the given share of the cells lies, cells of exactly 0 left out; equal where there

@@ -36,7 +36,8 @@ struct PreviewCanvas {
   /// The bytes that a canvas takes.
   static func bytes(for size: Size, mapping: InputMapping, image: ImageDescription) -> Int {
     let shift = shift(for: size)
-    return 4 * (size.width >> shift + 1) * (size.height >> shift + 1) * places(mapping, image).count
+    return MemoryLayout<Double>.size * (size.width >> shift + 1) * (size.height >> shift + 1)
+      * places(mapping, image).count
   }
 
   init(region: Region, mapping: InputMapping, image: ImageDescription) {

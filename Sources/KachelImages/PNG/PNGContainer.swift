@@ -45,8 +45,10 @@ final class PNGContainer: ImageContainer {
 
   func finish(scene: Int, _ pyramid: ScenePyramid, attributes: [String: any Encodable & Sendable]) throws {
     let planes = pyramid.levels[0]
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
     let texts = try attributes.sorted { $0.key < $1.key }.map { name, value in
-      (keyword: name, text: String(decoding: try JSONEncoder().encode(value), as: UTF8.self))
+      (keyword: name, text: String(decoding: try encoder.encode(value), as: UTF8.self))
     }
     let writer = try PNGWriter(
       output, size: planes.size, layout: image.layout, pixelType: image.pixelType, isCommitting: false, texts: texts,
