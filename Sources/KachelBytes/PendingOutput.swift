@@ -62,7 +62,36 @@ public final class PendingOutput: @unchecked Sendable {
   }
 
   /// Where what stood at the path is kept until the new output has its name.
-  private var replacedPath: String { temporaryPath + ".old" }
+  private var replacedPath: String { Self.replacedPath(temporaryPath) }
+  private static func replacedPath(_ temporaryPath: String) -> String { temporaryPath + ".old" }
+
+  /// Removes what the process left that wrote under a temporary name, and that ended before its end. What it was about to
+  /// replace gets its name back.
+  ///
+  /// - Parameter temporaryPath: nothing happens where it is no name such as outputs have.
+  package static func clear(leftAt temporaryPath: String) {
+    guard let path = finalPath(of: temporaryPath) else { return }
+    let files = FileManager.default
+    let (folder, name) = (
+      URL(filePath: path).deletingLastPathComponent().path, URL(filePath: temporaryPath).lastPathComponent
+    )
+    let replaced = replacedPath(temporaryPath)
+    if files.fileExists(atPath: replaced), !files.fileExists(atPath: path) {
+      try? files.moveItem(atPath: replaced, toPath: path)
+    }
+    // What was written for it under temporary names of its own has them after that.
+    for entry in (try? files.contentsOfDirectory(atPath: folder)) ?? []
+    where entry == name || entry.hasPrefix(name + ".") || entry.hasPrefix("." + name + ".") {
+      try? files.removeItem(atPath: folder + "/" + entry)
+    }
+  }
+
+  /// The path of the output that is written under a temporary name; `nil` where it is no such name.
+  package static func finalPath(of temporaryPath: String) -> String? {
+    let url = URL(filePath: temporaryPath)
+    guard let match = url.lastPathComponent.wholeMatch(of: /\.(.+)\.[0-9A-F]{8}\.partial/) else { return nil }
+    return url.deletingLastPathComponent().appending(path: String(match.1)).path
+  }
 
   private func place() throws(BytesError) {
     let files = FileManager.default

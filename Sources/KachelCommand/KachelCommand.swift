@@ -27,7 +27,9 @@ struct KachelCommand: AsyncParsableCommand {
       if let code = error as? ExitCode { end(code.rawValue) }
       if Self.exitCode(for: error) != .failure { exit(withError: error) }
       let code = ExitStatus(error)
-      Console.error(code == .cancelled ? "stopped; nothing was written" : "\(error)")
+      let isNothingKept = error is CancellationError
+      Console.error(
+        isNothingKept ? "stopped; nothing was written" : code == .cancelled ? "stopped; \(error)" : "\(error)")
       end(code.rawValue)
     }
   }
@@ -54,6 +56,8 @@ enum ExitStatus: Int32 {
   init(_ error: any Error) {
     switch error {
     case is CancellationError: self = .cancelled
+    case let error as UnfinishedRun:
+      self = error.isCancellation ? .cancelled : error.mayPass ? .tryAgain : ExitStatus(error.cause)
     case let error as SegmentationError:
       switch error.kind {
       case .option, .memory: self = .usage

@@ -23,6 +23,9 @@ final class ProgressLine: Sendable {
         close(&state)
         Console.note(text)
         state.start = .now
+      case .note(let text):
+        close(&state)
+        Console.note(text)
       case .warning(let text):
         close(&state)
         Console.warning(text)
@@ -34,10 +37,15 @@ final class ProgressLine: Sendable {
         } else if ContinuousClock.now - state.start > .seconds(2) {
           advance(to: blocks.done, of: blocks.total, "blocks: measures the image", &state)
         }
+      case .tile(let tiles) where tiles.done == tiles.kept:
+        // Nothing is decided by this run yet.
+        state.start = .now
+        state.tenth = tiles.done * 10 / max(1, tiles.total)
+        if Console.isTerminal { advance(to: tiles.done, of: tiles.total, "tiles", &state) }
       case .tile(let tiles):
         let seconds = max(1e-3, (ContinuousClock.now - state.start) / .seconds(1))
         let rate = String(format: "%.1f Mpx/s", Double(tiles.pixels) / seconds / 1e6)
-        advance(to: tiles.done, of: tiles.total, "tiles, \(rate)", &state)
+        advance(to: tiles.done, of: tiles.total, since: tiles.kept, "tiles, \(rate)", &state)
       case .finishing:
         // Once, not for each of a plate's hundreds of scenes.
         guard state.isDone else { return }
@@ -63,15 +71,17 @@ final class ProgressLine: Sendable {
     state.isOpen = false
   }
 
-  /// - Parameter what: what is counted, and how fast it goes.
-  private func advance(to done: Int, of total: Int, _ what: String, _ state: inout State) {
+  /// - Parameters:
+  ///   - kept: how many were done before the start.
+  ///   - what: what is counted, and how fast it goes.
+  private func advance(to done: Int, of total: Int, since kept: Int = 0, _ what: String, _ state: inout State) {
     let now = ContinuousClock.now
     let seconds = max(1e-3, (now - state.start) / .seconds(1))
-    let share = Double(done) / Double(max(1, total))
+    let share = Double(done) / Double(max(1, total)), own = Double(done - kept) / Double(max(1, total - kept))
     state.isDone = done == total
     let rest =
       state.isDone
-      ? "in \(Self.duration(seconds))" : "\(Self.duration(seconds / max(share, 1e-9) * (1 - share))) left"
+      ? "in \(Self.duration(seconds))" : "\(Self.duration(seconds / max(own, 1e-9) * (1 - own))) left"
     if Console.isTerminal {
       if let last = state.lastDrawn, now - last < .milliseconds(100), !state.isDone { return }
       state.lastDrawn = now

@@ -16,6 +16,7 @@ struct Segment: AsyncParsableCommand {
         kachel segment plate.czi -m m.czann --scene 1 --time 0-3 --z 5 --channel DAPI
         kachel segment plate/ -m m.czann -o results --format ome.zarr
         kachel segment slide.czi -m m.czann --region 1000,500,2048,2048 --memory 2G
+        kachel segment slide.czi -m m.czann --resume
         kachel segment https://host/path/image.ome.zarr -m nuclei.czann
         kachel segment image.ome.zarr -m m.czann -o image.ome.zarr/labels/nuclei
       """)
@@ -45,6 +46,12 @@ struct Segment: AsyncParsableCommand {
   @Option(help: "Set pixels whose winning class is less probable than this (0 to 1) to 0.") var minimumConfidence:
     Float?
   @Flag(help: "Replace outputs that exist.") var overwrite = false
+  @Flag(
+    help: """
+      Go on with a run that was stopped or crashed; the result is the same to the byte. Images that are complete are \
+      passed over.
+      """)
+  var resume = false
   @OptionGroup var storage: OutputOptions
 
   @OptionGroup var planes: PlaneOptions
@@ -113,7 +120,10 @@ struct Segment: AsyncParsableCommand {
   }
 
   /// The command line becomes part of the results, which others get to see.
-  private var command: [String] { ["kachel"] + CommandLine.arguments.dropFirst().map(RemoteAddress.withoutSecrets) }
+  private var command: [String] {
+    // A resumed run is the one that it goes on with.
+    ["kachel"] + CommandLine.arguments.dropFirst().filter { $0 != "--resume" }.map(RemoteAddress.withoutSecrets)
+  }
 
   private func run(_ path: String, _ package: ModelPackage, _ options: SegmentationOptions) async throws {
     let image = try Image(at: path, cacheBytes: options.imageCacheBytes)
@@ -123,6 +133,7 @@ struct Segment: AsyncParsableCommand {
       result: output ?? "\(name).\(package.metadata.kind.resultName).\(format)", confidence: confidence,
       preview: preview, overwrite: overwrite)
     outputs.command = command
+    outputs.resume = resume
     outputs.omeZarr = storage.omeZarr
     let line = quiet ? nil : ProgressLine()
     defer { line?.close() }
@@ -138,11 +149,11 @@ struct Segment: AsyncParsableCommand {
   }
 
   private func run(_ images: ImageBatch, _ package: ModelPackage, _ options: SegmentationOptions) async throws {
-    let batch = try SegmentationBatch(
-      images, with: package, options: options,
-      outputs: SegmentationBatchOutputs(
-        folder: output ?? "", extension: format, confidenceFolder: confidence, previewFolder: preview,
-        omeZarr: storage.omeZarr, overwrite: overwrite, command: command))
+    var outputs = SegmentationBatchOutputs(
+      folder: output ?? "", extension: format, confidenceFolder: confidence, previewFolder: preview,
+      omeZarr: storage.omeZarr, overwrite: overwrite, command: command)
+    outputs.resume = resume
+    let batch = try SegmentationBatch(images, with: package, options: options, outputs: outputs)
     let line = quiet ? nil : ProgressLine()
     defer { line?.close() }
     let count = batch.images.count

@@ -14,7 +14,7 @@ struct PreparedRun: Sendable {
   let threads: Int
   let layout: ResultLayout
   var certificate: Certificate
-  private(set) var warnings: [String]
+  var warnings: [String]
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
   /// By scene and plane, where the image shows something, where only that is run.
@@ -22,6 +22,8 @@ struct PreparedRun: Sendable {
   /// What the network's input is standardised with, once that is measured.
   var measured: MeasuredStatistics?
   let summary: String
+  /// What a journal keeps of the plan.
+  let record: PlanRecord
   private let segmentation: Segmentation
   var runNetwork: RunNetwork { segmentation.runNetwork }
   private let engine: Provenance.EngineVersion
@@ -30,6 +32,14 @@ struct PreparedRun: Sendable {
   private static let mostTiles = 10_000_000
 
   var tiles: Int { work.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } } }
+
+  /// Whether all of these are tiles of the scene that are run.
+  func has(_ tiles: Set<RunJournal.Place>, scene: Int) -> Bool {
+    guard !tiles.isEmpty else { return true }
+    return work[scene].enumerated().reduce(0) { count, plane in
+      count + plane.element.count { tiles.contains(.init(plane: plane.offset, tile: $0)) }
+    } == tiles.count
+  }
 
   /// Adds what the user should know.
   mutating func warn(_ text: String) { warnings.append(text) }
@@ -45,6 +55,7 @@ struct PreparedRun: Sendable {
     self.engine = Provenance.EngineVersion(
       name: engine.name, version: engine.version, device: "\(engine.device)", precision: engine.precision,
       streams: decision.streams, threads: threads)
+    record = PlanRecord(decision, threads: threads)
     plan = decision.plan
     streams = decision.streams
     self.signals = signals

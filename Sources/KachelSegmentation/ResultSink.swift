@@ -57,16 +57,22 @@ actor ResultSink {
   private let layout: ResultLayout
   private let main: ImageWriter
   private let confidence: ImageWriter?
+  private let journal: RunJournal?
+  /// The tiles of the scene that were kept and are stored.
+  private(set) var kept: Set<RunJournal.Place> = []
   private var scene = 0
   private var preview: PreviewCanvas?
   private let decided = PixelBuffer(width: 0, height: 0, type: .uint8)
   private let certain = PixelBuffer(width: 0, height: 0, type: .uint8)
   private let scratch = PixelBuffer(width: 0, height: 0, type: .uint8)
 
-  /// - Parameter readableLevels: how many resolutions of the result a preview needs.
+  /// - Parameters:
+  ///   - journal: where tiles are kept that are stored.
+  ///   - readableLevels: how many resolutions of the result a preview needs.
   /// - Throws: ``ImageError``, also where a format cannot hold the result.
-  init(_ layout: ResultLayout, _ outputs: PendingOutputs, readableLevels: Int) throws {
+  init(_ layout: ResultLayout, _ outputs: PendingOutputs, journal: RunJournal?, readableLevels: Int) throws {
     self.layout = layout
+    self.journal = journal
     main = try outputs.resultWriter(
       layout.result, cacheBytes: layout.cacheBytes, readableLevels: readableLevels)
     confidence = try outputs.confidenceWriter(layout.confidence, cacheBytes: layout.cacheBytes)
@@ -75,6 +81,7 @@ actor ResultSink {
   /// Goes on with a scene.
   func begin(scene: Int, drawsPreview: Bool) {
     self.scene = scene
+    kept = []
     guard drawsPreview else { return }
     let region = layout.selection.regions[scene]
     switch layout.kind {
@@ -93,8 +100,8 @@ actor ResultSink {
     guard !core.isEmpty else { return }
     let origin = grid.origin(of: tile), inTile = core.offsetBy(x: -origin.x, y: -origin.y)
     let inRegion = core.offsetBy(x: -region.x, y: -region.y)
-    let depths = layout.selection.depths.count
-    var place = PlaneIndex(scene: scene, z: plane % depths, time: plane / depths)
+    var place = self.place(ofPlane: plane)
+    var kept = journal?.tile(at: .init(plane: plane, tile: tile), scene: scene)
     switch layout.kind {
     case .labels(let argMax, let type, _):
       let report = argMax.decide(
@@ -112,9 +119,11 @@ actor ResultSink {
       }
       decided.clear(outside: slot.covered, of: core)
       try main.write(decided, at: inRegion, of: place)
+      keep(decided, in: &kept)
       if let confidence {
         certain.clear(outside: slot.covered, of: core)
         try confidence.write(certain, at: inRegion, of: place)
+        keep(certain, in: &kept)
       }
       if plane == 0 { preview?.add(slot.raw, of: slot.rawRegion, core: core) }
     case .regression(let channels):
@@ -123,8 +132,76 @@ actor ResultSink {
         decided.fill(channel: channel, of: channels, fromScores: scores, width: grid.x.tile, region: inTile)
         decided.clear(outside: slot.covered, of: core)
         try main.write(decided, at: inRegion, of: place)
+        keep(decided, in: &kept)
         if plane == 0 && channel == 0 { preview?.add([decided], of: core, core: core) }
       }
+    }
+    if let kept { try journal?.append(kept) }
+  }
+
+  private func keep(_ pixels: PixelBuffer, in tile: inout RunJournal.Tile?) {
+    guard let journal, var kept = tile.take() else { return }
+    journal.add(pixels, to: &kept)
+    tile = kept
+  }
+
+  private func place(ofPlane plane: Int) -> PlaneIndex {
+    let depths = layout.selection.depths.count
+    return PlaneIndex(scene: scene, z: plane % depths, time: plane / depths)
+  }
+
+  /// Stores the next tile of the scene that the journal keeps of an unfinished run, as ``take(_:_:grid:plane:)`` did.
+  ///
+  /// - Parameter image: read again for what a preview shows under the labels.
+  /// - Returns: whether there was one.
+  func takeKept(grid: PlaneGrid, image: any ImageSource) throws -> Bool {
+    let region = layout.selection.regions[scene]
+    guard let journal, var tile = try journal.nextTile(of: scene, limit: mostBytes(of: grid)) else { return false }
+    let known = layout.selection.planes(scene: scene), number = tile.place
+    guard number.plane < known.count, number.tile.column < grid.x.count, number.tile.row < grid.y.count else {
+      throw journal.damaged()
+    }
+    let core = grid.core(of: number.tile).intersection(region)
+    let inRegion = core.offsetBy(x: -region.x, y: -region.y)
+    guard !core.isEmpty, kept.insert(number).inserted else { throw journal.damaged() }
+    var place = self.place(ofPlane: number.plane)
+    switch layout.kind {
+    case .labels(_, let type, _):
+      decided.reshape(width: core.width, height: core.height, samples: 1, type: type)
+      try journal.take(decided, of: &tile)
+      try main.write(decided, at: inRegion, of: place)
+      if let confidence {
+        certain.reshape(width: core.width, height: core.height, samples: 1, type: .uint8)
+        try journal.take(certain, of: &tile)
+        try confidence.write(certain, at: inRegion, of: place)
+      }
+      if number.plane == 0 && preview != nil {
+        let shown = try layout.mapping.sources.map { source in
+          var plane = known[0]
+          plane.channel = source.channel
+          let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
+          try image.read(core, of: plane, into: pixels)
+          return pixels
+        }
+        preview?.add(shown, of: core, core: core)
+      }
+    case .regression(let channels):
+      for channel in 0..<channels {
+        place.channel = channel
+        decided.reshape(width: core.width, height: core.height, samples: 1, type: .float32)
+        try journal.take(decided, of: &tile)
+        try main.write(decided, at: inRegion, of: place)
+        if number.plane == 0 && channel == 0 { preview?.add([decided], of: core, core: core) }
+      }
+    }
+    return true
+  }
+
+  /// The most bytes of what a tile decides.
+  private func mostBytes(of grid: PlaneGrid) -> Int {
+    switch layout.kind {
+    case .labels(_, let type, _): grid.x.tile * grid.y.tile * (type.size + 1)
+    case .regression(let channels): grid.x.tile * grid.y.tile * 4 * channels
     }
   }
 

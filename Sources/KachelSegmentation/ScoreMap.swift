@@ -22,8 +22,10 @@ struct ScoreMap {
     var package = package
     package.metadata.kind = .regression
     let path = folder.appending(path: "scores.ome.zarr").path
+    var outputs = SegmentationOutputs(result: path)
+    outputs.isJournaled = false
     provenance = try await Segmentation(of: image, with: package, options: options)
-      .write(to: SegmentationOutputs(result: path), progress: progress).provenance
+      .write(to: outputs, progress: progress).provenance
     let stored = try Image(at: path, cacheBytes: 0)
     size = stored.description.scenes[0].size
     let pixels = PixelBuffer(width: 0, height: 0, type: .float32)

@@ -53,54 +53,93 @@ public struct Segmentation: Sendable {
 
   /// Runs the network and writes the results, which appear under their names only when all are complete.
   ///
-  /// Cancelling the task stops the run after the tiles in work and leaves nothing behind.
+  /// Cancelling the task stops the run after the tiles in work. What is decided by then is kept, see
+  /// ``SegmentationOutputs/resume``; if that is nothing, nothing is left behind.
   ///
   /// - Parameters:
   ///   - engine: the default is the one that the options choose.
   ///   - progress: called from any thread, one call at a time.
   /// - Throws: ``SegmentationError``, ``ImageError``, ``ModelError``, ``EngineError``, ``BytesError``,
-  ///   `CancellationError`.
+  ///   `CancellationError`; ``UnfinishedRun`` around it where the run can go on later.
   public func write(
     to outputs: SegmentationOutputs, engine: (any Engine)? = nil,
     progress: @escaping @Sendable (SegmentationProgress) -> Void = { _ in }
   ) async throws -> SegmentationResult {
-    let pending = try PendingOutputs(
-      outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
-    let engineStage = Stage(name: "kachel-engine")
-    var (run, engine) = try await engineStage.run {
-      if let engine { return (try prepare(engine, outputs), engine) }
-      var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs), $0) }
+    let stage = Stage(name: "kachel-engine")
+    let (paths, journal) = try await stage.run {
+      // Wrong names are told as such before there is a journal. When a run goes on, outputs may be complete.
+      var named = outputs
+      named.overwrite = outputs.overwrite || outputs.resume
+      let paths = try pending(named).paths
+      return (paths, outputs.isJournaled ? try RunJournal(of: outputs, image: image.path) : nil)
+    }
+    do {
+      return try await write(outputs, paths, journal, engine, stage, progress)
+    } catch {
+      throw await stage.run { journal?.close(after: error) ?? error }
+    }
+  }
+
+  private func write(
+    _ wanted: SegmentationOutputs, _ paths: [String], _ journal: RunJournal?, _ engine: (any Engine)?, _ stage: Stage,
+    _ progress: @escaping @Sendable (SegmentationProgress) -> Void
+  ) async throws -> SegmentationResult {
+    let resumption = try await stage.run { try Resumption(self, wanted, paths, journal) }
+    if let result = resumption.result {
+      progress(.note("\(wanted.result) is complete already"))
+      return result
+    }
+    let (outputs, begun) = (resumption.outputs, resumption.begun)
+    let pending = try pending(outputs)
+    var (run, engine) = try await stage.run {
+      if let engine { return (try prepare(engine, outputs, begun?.plan), engine) }
+      var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs, begun?.plan), $0) }
       if let note { run.warn(note) }
       return (run, engine)
     }
     progress(.planned(run.summary))
     run.measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
     if run.certificate.promise == .approximate {
-      run.certificate.measuredError = try await engineStage.run { [run] in try MeasuredError(of: run, image: image) }
+      run.certificate.measuredError = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
       run.warn("the result is \(run.certificate)")
     }
+    // What was said of the first run, as that its engine had too little memory, stays true of the result.
+    if let begun { run.warnings = begun.warnings }
     (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
+    if let note = resumption.note { progress(.note(note)) }
     let readableLevels =
       outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
-    let sink = try ResultSink(run.layout, pending, readableLevels: readableLevels)
+    let sink = try await stage.run { [run] in
+      try resumption.begin(run, pending)
+      return try ResultSink(run.layout, pending, journal: journal, readableLevels: readableLevels)
+    }
     var done = SegmentationProgress.Tiles(done: 0, total: run.tiles, pixels: 0)
     var runner = TileRunner(run: run, sink: sink, image: image)
     for scene in selection.scenes.indices {
       let previewPath = pending.previewPath(scene: scene)
       await sink.begin(scene: scene, drawsPreview: previewPath != nil)
+      while try await sink.takeKept(grid: run.plan.grids[scene], image: image) {
+        try Task.checkCancellation()
+        (done.done, done.kept) = (done.done + 1, done.kept + 1)
+        progress(.tile(done))
+      }
+      let kept = await sink.kept
+      if let journal, !run.has(kept, scene: scene) { throw journal.damaged() }
       while true {
         do {
-          try await runner.run(scene: scene) { pixels in
+          try await runner.run(scene: scene, except: kept) { pixels in
             done.done += 1
             done.pixels += pixels
             progress(.tile(done))
           }
           break
-        } catch let error as EngineError where error.isOutOfMemory && done.done == 0 {
+        } catch let error as EngineError where error.isOutOfMemory && done.done == 0 && begun == nil {
           // The engine's memory is freed before it is tried again.
           runner = TileRunner(run: run, sink: sink, image: image)
-          run = try await engineStage.run { [run, engine] in
-            try withSmallerTiles(than: run, engine, outputs, because: error)
+          run = try await stage.run { [run, engine] in
+            let smaller = try withSmallerTiles(than: run, engine, outputs, because: error)
+            try resumption.begin(smaller, pending)
+            return smaller
           }
           runner = TileRunner(run: run, sink: sink, image: image)
           done.total = run.tiles
@@ -113,10 +152,16 @@ public struct Segmentation: Sendable {
     }
     try await sink.finish()
     try Task.checkCancellation()
-    try await engineStage.run { try pending.commit() }
+    try await stage.run {
+      if let journal { try journal.finish { try pending.commit() } } else { try pending.commit() }
+    }
     return SegmentationResult(
       outputs: pending.paths, tiles: run.tiles, warnings: run.warnings + pending.warnings,
       provenance: run.provenance(0, outputs.command))
+  }
+
+  private func pending(_ outputs: SegmentationOutputs) throws -> PendingOutputs {
+    try PendingOutputs(outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
   }
 
   var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }
@@ -128,7 +173,7 @@ public struct Segmentation: Sendable {
     than run: PreparedRun, _ engine: any Engine, _ outputs: SegmentationOutputs, because error: EngineError
   ) throws -> PreparedRun {
     let tile = run.plan.largestTile
-    guard var smaller = try? prepare(engine, outputs, mostTilePixels: tile / 2), smaller.plan.largestTile < tile else {
+    guard var smaller = try? prepare(engine, outputs, nil, mostTilePixels: tile / 2), smaller.plan.largestTile < tile else {
       throw EngineError(
         error.kind, name: error.name,
         "\(error.reason). The engine ran out of memory, and tiles cannot be smaller; close other programs, or pass a "
@@ -141,8 +186,10 @@ public struct Segmentation: Sendable {
   }
 
   /// Reads the network, chooses the tiles and lists them.
+  ///
+  /// - Parameter given: the tiles of an unfinished run, which are taken as they are.
   private func prepare(
-    _ engine: any Engine, _ outputs: SegmentationOutputs, mostTilePixels: Int = .max
+    _ engine: any Engine, _ outputs: SegmentationOutputs, _ given: PlanRecord?, mostTilePixels: Int = .max
   ) throws -> PreparedRun {
     let network = try runNetwork.graph.network(engine, name: package.path)
     let description = image.description
@@ -157,6 +204,16 @@ public struct Segmentation: Sendable {
         selection.regions.map {
           PreviewCanvas.bytes(for: $0.size, mapping: mapping, image: description)
         }.max() ?? 0
+    }
+    if let given {
+      guard let decision = given.decision(planes: sizes) else {
+        throw SegmentationError(
+          .mismatch, file: outputs.result,
+          "its unfinished run has other tiles than it says; start anew without --resume")
+      }
+      return try PreparedRun(
+        segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
+        signals: try signals(mapping), threads: given.threads, cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
     }
     let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
       let channel = description.channels[source.channel]

@@ -52,11 +52,13 @@ public struct SegmentationBatch: Sendable {
         confidence: outputs.confidenceFolder.map { path($0, ".confidence.\(outputs.extension)") },
         preview: outputs.previewFolder.map { path($0, ".png") }, overwrite: outputs.overwrite)
       output.command = outputs.command
+      output.resume = outputs.resume
       output.omeZarr = outputs.omeZarr
       return output
     }
     folders = [outputs.folder, outputs.confidenceFolder, outputs.previewFolder].compactMap { $0 }.filter { !$0.isEmpty }
-    guard !outputs.overwrite else { return }
+    // Of a batch that goes on, some are complete.
+    guard !outputs.overwrite, !outputs.resume else { return }
     let existing = self.outputs.flatMap { [$0.result, $0.confidence, $0.preview].compactMap { $0 } }
       .filter { FileManager.default.fileExists(atPath: $0) }
     if let first = existing.first {
@@ -87,7 +89,7 @@ public struct SegmentationBatch: Sendable {
   /// - Returns: what became of each image, in their order. Files that belong to an image before them, as those of an
   ///   OME-TIFF of several files, are passed over and left out.
   /// - Throws: ``EngineError`` where there is no engine, ``BytesError`` where a folder cannot be created,
-  ///   `CancellationError`; the results that are complete by then stay.
+  ///   `CancellationError` (in an ``UnfinishedRun`` where tiles are kept); the results that are complete by then stay.
   public func write(
     beginning: @Sendable (Int, String) -> Void = { _, _ in },
     progress: @escaping @Sendable (SegmentationProgress) -> Void = { _ in }
@@ -111,7 +113,10 @@ public struct SegmentationBatch: Sendable {
         let result = try await Segmentation(of: image, with: package, options: options)
           .write(to: outputs[index], progress: progress)
         outcomes.append(Outcome(image: path, result: .success(result)))
-      } catch let error where error is CancellationError || Self.isWithoutEngine(error) {
+      } catch let error
+        where error is CancellationError || (error as? UnfinishedRun)?.isCancellation == true
+        || Self.isWithoutEngine(error)
+      {
         throw error
       } catch {
         outcomes.append(Outcome(image: path, result: .failure(error)))
@@ -132,6 +137,8 @@ public struct SegmentationBatchOutputs: Sendable {
   /// How an OME-Zarr is stored.
   public var omeZarr: OMEZarrOptions
   public var overwrite: Bool
+  /// Whether a batch that ended early goes on, see ``SegmentationOutputs/resume``: images that are complete are passed over.
+  public var resume = false
   /// The command line to store in the provenance.
   public var command: [String]?
 

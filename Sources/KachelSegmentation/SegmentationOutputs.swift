@@ -16,6 +16,13 @@ public struct SegmentationOutputs: Sendable {
   public var preview: String?
   /// Whether outputs that exist are replaced, when the new ones are complete.
   public var overwrite = false
+  /// Whether a run with this result that ended early goes on, with its tiles, threads and command. While a run lasts,
+  /// what it has decided is kept in a journal, `.NAME.journal` beside the result; after a crash, when it was cancelled, or
+  /// when a disk was full or a server away, the same run goes on from there and gives the same bytes. Of a run that is
+  /// complete the result is returned at once, and where there is none it starts from the beginning.
+  public var resume = false
+  /// Whether there is a journal.
+  var isJournaled = true
   /// How those outputs are stored that are OME-Zarrs.
   public var omeZarr = OMEZarrOptions()
   /// The command line to store in the provenance.
@@ -123,6 +130,16 @@ struct PendingOutputs: Sendable {
   func confidenceWriter(_ image: OutputImage, cacheBytes: Int) throws(ImageError) -> ImageWriter? {
     guard let confidence else { return nil }
     return try ImageWriter(image, to: confidence.pending, as: confidence.format, cacheBytes: cacheBytes)
+  }
+
+  /// Where the outputs are until they are complete.
+  var temporaryPaths: [String] {
+    let results =
+      switch result {
+      case .image(let output): [output.pending.temporaryPath]
+      case .labels(let labels): labels.temporaryPaths
+      }
+    return results + others.map(\.temporaryPath)
   }
 
   private var others: [PendingOutput] { (confidence.map { [$0.pending] } ?? []) + previews }

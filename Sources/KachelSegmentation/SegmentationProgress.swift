@@ -8,15 +8,20 @@ public enum SegmentationProgress: Sendable {
   case warning(String)
   /// The image is read to measure it, in blocks, before tiles are run.
   case measuring(Tiles)
+  /// How the run goes on, in one line: that it is taken up again, or could have been.
+  case note(String)
   case tile(Tiles)
   /// All tiles of a scene are decided; smaller resolutions and the preview are being made.
   case finishing(scene: Int)
 
   public struct Tiles: Sendable {
+    /// Those that an unfinished run had decided count.
     public var done: Int
     public var total: Int
-    /// Pixels decided so far.
+    /// Pixels decided so far by this run.
     public var pixels: Int
+    /// How many of ``done`` an unfinished run had decided.
+    public var kept = 0
   }
 }
 
@@ -24,7 +29,7 @@ public enum SegmentationProgress: Sendable {
 public struct SegmentationResult: Sendable {
   /// The outputs' paths, the result first.
   public let outputs: [String]
-  /// How many tiles were run.
+  /// How many tiles the run has; 0 where it was complete already.
   public let tiles: Int
   /// What the user should know.
   public let warnings: [String]

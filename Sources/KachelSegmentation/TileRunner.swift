@@ -28,13 +28,18 @@ struct TileRunner {
     inferers = (0..<run.streams).map { Stage(name: "kachel-infer-\($0)") }
   }
 
-  /// - Parameter decided: told the pixels of every tile that is done.
-  mutating func run(scene: Int, decided: (Int) -> Void) async throws {
+  /// - Parameters:
+  ///   - kept: tiles that are stored already.
+  ///   - decided: told the pixels of every tile that is done.
+  mutating func run(scene: Int, except kept: Set<RunJournal.Place> = [], decided: (Int) -> Void) async throws {
     let grid = run.plan.grids[scene]
+    guard kept.count < run.work[scene].reduce(0, { $0 + $1.count }) else { return }
     try await compile(for: grid)
     let planeSize = image.description.scenes[run.layout.selection.scenes[scene]].size
     let jobs = zip(run.layout.selection.planes(scene: scene), run.work[scene]).enumerated().lazy.flatMap {
-      place, plane in plane.1.lazy.map { (place: place, plane: plane.0, tile: $0) }
+      place, plane in
+      plane.1.lazy.filter { !kept.contains(.init(plane: place, tile: $0)) }
+        .map { (place: place, plane: plane.0, tile: $0) }
     }
     let region = run.layout.selection.regions[scene]
     let (image, mapping, signals, measured) = (image, run.mapping, run.signals?[scene], run.measured)

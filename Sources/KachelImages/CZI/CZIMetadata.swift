@@ -80,16 +80,20 @@ package struct CZIMetadata: Sendable {
   /// The metadata at `position` of the file; empty where `position` is 0.
   package init(_ source: ByteSource, at position: Int64) throws(ImageError) {
     self.init()
-    guard position != 0 else { return }
+    if let root = try Self.document(source, at: position) { self = CZIMetadata(root) }
+  }
+
+  /// The element `ImageDocument` at `position` of the file; `nil` where there is none.
+  static func document(_ source: ByteSource, at position: Int64) throws(ImageError) -> XMLTree.Element? {
+    guard position != 0 else { return nil }
     let segment = try CZISegment("ZISRAWMETADATA", at: position, of: source)
-    let tree = try ImageError.wrapping { () throws(BytesError) -> XMLTree? in
+    return try ImageError.wrapping { () throws(BytesError) -> XMLTree.Element? in
       var reader = ByteReader(
         try source.read(at: segment.payload, count: 4), file: source.path, offset: segment.payload)
       let size = Int(try reader.int32())
       guard size != 0 else { return nil }
-      return try XMLTree(try source.read(at: segment.payload + 256, count: size), file: source.path)
+      return try XMLTree(try source.read(at: segment.payload + 256, count: size), file: source.path).root
     }
-    if let tree { self = CZIMetadata(tree.root) }
   }
 
   /// A length that the file gives in metres; `nil` where it says 0, which means unknown.

@@ -46,7 +46,7 @@ public final class ImageWriter {
     try image.check(labels.paths[0])
     let container = try OMEZarrContainer(image, into: labels)
     self.init(
-      image, container, .planes, name: labels.paths[0], temporaryPath: labels.temporaryPath, cacheBytes: cacheBytes,
+      image, container, .planes, name: labels.paths[0], temporaryPath: labels.temporaryPaths[0], cacheBytes: cacheBytes,
       readableLevels: readableLevels)
   }
 

@@ -114,7 +114,8 @@ public final class OMEZarrLabels: @unchecked Sendable {
   /// What the user should know of the image.
   public let warnings: [String]
 
-  var temporaryPath: String { targets[0].output.temporaryPath }
+  /// What they are called until then.
+  package var temporaryPaths: [String] { targets.map(\.output.temporaryPath) }
 
   /// The label images.
   ///

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+import Foundation
+import Kachel
+import KachelTesting
+import Testing
+
+/// `--resume` after the process was killed. `scripts/check-resume` does the same more often.
+@Suite struct ResumeTests {
+  /// What a process wrote: the bytes of every file by its path, hidden ones included.
+  private func files(_ kachel: KachelProcess) throws -> [String: Data] {
+    var files: [String: Data] = [:]
+    for name in try FileManager.default.subpathsOfDirectory(atPath: kachel.folder.path) {
+      files[name] = FileManager.default.contents(atPath: kachel.folder.file(name)) ?? Data()
+    }
+    return files
+  }
+
+  @Test func killedAtAnyMoment() async throws {
+    let arguments =
+      ["segment", try Inputs.slide, "-m", try Inputs.quick, "-o", "out.ome.zarr", "--preview", "p.png"]
+      + ["--confidence", "c.ome.tiff", "--region", "900,300,900,500"]
+    let undisturbed = try KachelProcess(), kachel = try KachelProcess()
+    let start = ContinuousClock.now
+    let first = try await undisturbed.run(arguments)
+    #expect(first.status == 0, "\(first.errors)")
+    let duration = ContinuousClock.now - start
+    var killed = 0
+    for round in 0..<5 {
+      let run = try await kachel.run(arguments + (round == 0 ? [] : ["--resume"])) { process, _ in
+        try await Task.sleep(for: duration * Double.random(in: 0.2...0.9))
+        kill(process, SIGKILL)
+      }
+      killed += run.status == 128 + SIGKILL ? 1 : 0
+      if run.status == 0 { break }
+    }
+    #expect(killed > 0)
+    let last = try await kachel.run(arguments + ["--resume"])
+    #expect(last.status == 0 && last.lines == first.lines, "\(last.errors)")
+    #expect(try files(kachel) == files(undisturbed))
+    // Nothing is left to do, and another run is not this one.
+    let again = try await kachel.run(arguments + ["--resume"])
+    #expect(again.status == 0 && again.lines == first.lines && again.errors == "out.ome.zarr is complete already\n")
+    let other = try await kachel.run(arguments + ["--resume", "--halo", "8"])
+    #expect(other.status == 65 && other.errors.contains("--halo was"), "\(other.errors)")
+  }
+
+  @Test func aBatchGoesOn() async throws {
+    let kachel = try KachelProcess()
+    let picture = try Inputs.picture(in: kachel.files)
+    for name in ["a.png", "b.png"] {
+      try FileManager.default.copyItem(atPath: picture, toPath: kachel.folder.file(name))
+    }
+    _ = try kachel.folder.write([0x89] + Array("PNG\r\n\u{1A}\n broken".utf8), to: "c.png")
+    let first = try await kachel.run(["segment", "a.png", "-m", Inputs.quick, "--quiet"])
+    #expect(first.status == 0)
+    let written = try files(kachel)
+    let run = try await kachel.run(["segment", "?.png", "-m", Inputs.quick, "--resume"])
+    #expect(run.status == 65 && run.lines == ["a.labels.ome.zarr", "b.labels.ome.zarr"], "\(run.errors)")
+    #expect(run.errors.contains("a.labels.ome.zarr is complete already"))
+    #expect(run.errors.contains("there is no unfinished run of b.labels.ome.zarr; it starts from the beginning"))
+    #expect(run.errors.contains("2 of 3 images segmented") && run.errors.contains("not segmented: c.png"))
+    #expect(try files(kachel).filter { written[$0.key] != nil } == written)
+  }
+}
