@@ -42,7 +42,7 @@ struct CompleteRun {
     compare("--minimum-confidence", provenance.minimumConfidence, options.minimumConfidence)
     compare("--statistics", provenance.certificate.statistics, segmentation.runNetwork.statistics)
     compare("--precision", provenance.engine.precision, options.engine.precision)
-    compare("--skip-background", provenance.certificate.background != nil, options.background != nil)
+    compare("--skip-background", provenance.certificate.background?.choice ?? "none", options.background?.description ?? "none")
     compare("--tiling", provenance.tiles.tiling, options.tiling)
     if let halos = halos(segmentation), !halos.contains(provenance.tiles.halo) {
       compare("--halo", provenance.tiles.halo, halos[0])

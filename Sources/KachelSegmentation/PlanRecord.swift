@@ -33,12 +33,14 @@ struct PlanRecord: Codable, Sendable {
 
   /// What was decided.
   ///
+  /// - Parameter mostPixels: how many pixels a tile may have.
   /// - Returns: `nil` where the record is none of a plan for such planes.
-  func decision(planes: [Size]) -> Planner.Decision? {
+  func decision(planes: [Size], mostPixels: Int) -> Planner.Decision? {
     func isSize(_ numbers: [Int], _ range: ClosedRange<Int>) -> Bool {
       numbers.count == 2 && numbers.allSatisfy(range.contains)
     }
-    guard isSize(stride, 1...1 << 15), isSize(halo, 0...1 << 15), isSize(tile, 1...1 << 15), shrinks.count == 2,
+    guard isSize(stride, 1...1 << 15), isSize(halo, 0...1 << 15), isSize(tile, 1...1 << 15),
+      tile[0] * tile[1] <= mostPixels, shrinks.count == 2,
       1...64 ~= streams, 1...1 << 16 ~= threads, 1...1 << 16 ~= outputChannels
     else { return nil }
     let rules = TileRules(

@@ -180,7 +180,11 @@ actor ResultSink {
           var plane = known[0]
           plane.channel = source.channel
           let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
-          try image.read(core, of: plane, into: pixels)
+          do { try image.read(core, of: plane, into: pixels) } catch {
+            // What waits for a server ends when the task is cancelled.
+            try Task.checkCancellation()
+            throw error
+          }
           return pixels
         }
         preview?.add(shown, of: core, core: core)

@@ -241,6 +241,9 @@ final class RunJournal: @unchecked Sendable {
     file.remove()
   }
 
+  /// Ends the journal of a run that is complete already.
+  func discard() { file.remove() }
+
   /// Keeps the journal or removes it when the run has ended early.
   ///
   /// - Returns: what the user is told.

@@ -86,6 +86,7 @@ public struct Segmentation: Sendable {
   ) async throws -> SegmentationResult {
     let resumption = try await stage.run { try Resumption(self, wanted, paths, journal) }
     if let result = resumption.result {
+      journal?.discard()
       progress(.note("\(wanted.result) is complete already"))
       return result
     }
@@ -206,7 +207,11 @@ public struct Segmentation: Sendable {
         }.max() ?? 0
     }
     if let given {
-      guard let decision = given.decision(planes: sizes) else {
+      // A damaged record must not ask for more memory than any plan.
+      let fixed = (network.inputs.first?.shape ?? []).dropFirst().dropLast().compactMap(\.self)
+        .filter { 1...1 << 15 ~= $0 }.reduce(1, *)
+      let asked = options.tileSide.map { $0 + Planner.assumedTile } ?? 0
+      guard let decision = given.decision(planes: sizes, mostPixels: max(1 << 24, fixed, asked * asked)) else {
         throw SegmentationError(
           .mismatch, file: outputs.result,
           "its unfinished run has other tiles than it says; start anew without --resume")
