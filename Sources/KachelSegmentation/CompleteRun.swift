@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+private import KachelEngines
 private import KachelBytes
 import KachelImages
 private import KachelModels
@@ -42,7 +43,9 @@ struct CompleteRun {
     compare("--minimum-confidence", provenance.minimumConfidence, options.minimumConfidence)
     compare("--statistics", provenance.certificate.statistics, segmentation.runNetwork.statistics)
     compare("--precision", provenance.engine.precision, options.engine.precision)
-    compare("--skip-background", provenance.certificate.background?.choice ?? "none", options.background?.description ?? "none")
+    compare(
+      "--skip-background", provenance.certificate.background?.choice ?? "none",
+      options.background?.description ?? "none")
     compare("--tiling", provenance.tiles.tiling, options.tiling)
     if let halos = halos(segmentation), !halos.contains(provenance.tiles.halo) {
       compare("--halo", provenance.tiles.halo, halos[0])

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import KachelBytes
+private import KachelEngines
 import KachelImages
 private import KachelModels
 
@@ -27,7 +28,8 @@ struct RunIdentity: Codable, Sendable, Equatable {
       "--channel": options.channels.map(Self.list) ?? "all",
       "--tiling": options.tiling.rawValue, "--halo": Self.halo(options.halo),
       "--tile-size": options.tileSide.map { "\($0)" } ?? "free",
-      "--statistics": options.statistics?.rawValue ?? "free", "--skip-background": options.background.map { "\($0)" } ?? "none",
+      "--statistics": options.statistics?.rawValue ?? "free",
+      "--skip-background": options.background.map { "\($0)" } ?? "none",
       "--engine": options.engine.name.rawValue, "--device": options.engine.device.map { "\($0)" } ?? "auto",
       "--precision": options.engine.precision.rawValue,
       "--require-exact": "\(options.requiresExact)",

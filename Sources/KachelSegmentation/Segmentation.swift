@@ -174,7 +174,8 @@ public struct Segmentation: Sendable {
     than run: PreparedRun, _ engine: any Engine, _ outputs: SegmentationOutputs, because error: EngineError
   ) throws -> PreparedRun {
     let tile = run.plan.largestTile
-    guard var smaller = try? prepare(engine, outputs, nil, mostTilePixels: tile / 2), smaller.plan.largestTile < tile else {
+    guard var smaller = try? prepare(engine, outputs, nil, mostTilePixels: tile / 2), smaller.plan.largestTile < tile
+    else {
       throw EngineError(
         error.kind, name: error.name,
         "\(error.reason). The engine ran out of memory, and tiles cannot be smaller; close other programs, or pass a "
@@ -218,7 +219,8 @@ public struct Segmentation: Sendable {
       }
       return try PreparedRun(
         segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
-        signals: try signals(mapping), threads: given.threads, cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
+        signals: try signals(mapping), threads: given.threads, cacheBytes: cacheBytes,
+        wantsConfidence: outputs.confidence != nil)
     }
     let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
       let channel = description.channels[source.channel]
