@@ -41,6 +41,7 @@ final class ProgressLine: Sendable {
         // Nothing is decided by this run yet.
         state.start = .now
         state.tenth = tiles.done * 10 / max(1, tiles.total)
+        state.isDone = tiles.done == tiles.total
         if Console.isTerminal { advance(to: tiles.done, of: tiles.total, "tiles", &state) }
       case .tile(let tiles):
         let seconds = max(1e-3, (ContinuousClock.now - state.start) / .seconds(1))

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
-private import KachelBytes
 private import KachelEngines
+private import KachelBytes
 import KachelImages
 private import KachelModels
 import KachelPixels
@@ -41,13 +41,11 @@ struct CompleteRun {
       compare("--channel", provenance.image.channels, chosen.map { description.channels[$0].name })
     }
     compare("--minimum-confidence", provenance.minimumConfidence, options.minimumConfidence)
-    let statistics = (provenance.certificate.statistics, segmentation.runNetwork.statistics)
-    compare("--statistics", statistics.0?.rawValue ?? "none", statistics.1?.rawValue ?? "none")
+    compare("--statistics", provenance.certificate.statistics, segmentation.runNetwork.statistics)
+    compare("--precision", provenance.engine.precision, options.engine.precision)
     compare(
       "--skip-background", provenance.certificate.background?.choice ?? "none",
-      options.background.map { "\($0)" } ?? "none")
-    compare("--precision", provenance.engine.precision, options.engine.precision)
-    if let device = options.engine.device { compare("--device", provenance.engine.device, "\(device)") }
+      options.background?.description ?? "none")
     compare("--tiling", provenance.tiles.tiling, options.tiling)
     if let halos = halos(segmentation), !halos.contains(provenance.tiles.halo) {
       compare("--halo", provenance.tiles.halo, halos[0])
@@ -73,6 +71,7 @@ struct CompleteRun {
     case let values as [Int]: values.map { "\($0)" }.joined(separator: ",")
     case let values as [String]: values.joined(separator: ",")
     case let value as Float?: value.map { "\($0)" } ?? "none"
+    case let value as StatisticsScope?: value?.rawValue ?? "none"
     default: "\(value)"
     }
   }

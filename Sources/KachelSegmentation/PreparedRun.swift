@@ -14,7 +14,7 @@ struct PreparedRun: Sendable {
   let threads: Int
   let layout: ResultLayout
   var certificate: Certificate
-  private(set) var warnings: [String]
+  var warnings: [String]
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
   /// By scene and plane, where the image shows something, where only that is run.
@@ -32,6 +32,14 @@ struct PreparedRun: Sendable {
   private static let mostTiles = 10_000_000
 
   var tiles: Int { work.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } } }
+
+  /// Whether all of these are tiles of the scene that are run.
+  func has(_ tiles: Set<RunJournal.Place>, scene: Int) -> Bool {
+    guard !tiles.isEmpty else { return true }
+    return work[scene].enumerated().reduce(0) { count, plane in
+      count + plane.element.count { tiles.contains(.init(plane: plane.offset, tile: $0)) }
+    } == tiles.count
+  }
 
   /// Adds what the user should know.
   mutating func warn(_ text: String) { warnings.append(text) }

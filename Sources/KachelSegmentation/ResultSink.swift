@@ -58,6 +58,8 @@ actor ResultSink {
   private let main: ImageWriter
   private let confidence: ImageWriter?
   private let journal: RunJournal?
+  /// The tiles of the scene that were kept and are stored.
+  private(set) var kept: Set<RunJournal.Place> = []
   private var scene = 0
   private var preview: PreviewCanvas?
   private let decided = PixelBuffer(width: 0, height: 0, type: .uint8)
@@ -79,6 +81,7 @@ actor ResultSink {
   /// Goes on with a scene.
   func begin(scene: Int, drawsPreview: Bool) {
     self.scene = scene
+    kept = []
     guard drawsPreview else { return }
     let region = layout.selection.regions[scene]
     switch layout.kind {
@@ -150,17 +153,17 @@ actor ResultSink {
   /// Stores the next tile of the scene that the journal keeps of an unfinished run, as ``take(_:_:grid:plane:)`` did.
   ///
   /// - Parameter image: read again for what a preview shows under the labels.
-  /// - Returns: the tile, and how many pixels it decided; `nil` where there is none.
-  func takeKept(grid: PlaneGrid, image: any ImageSource) throws -> (place: RunJournal.Place, pixels: Int)? {
+  /// - Returns: whether there was one.
+  func takeKept(grid: PlaneGrid, image: any ImageSource) throws -> Bool {
     let region = layout.selection.regions[scene]
-    guard let journal, var tile = try journal.nextTile(of: scene, limit: mostBytes(of: grid)) else { return nil }
+    guard let journal, var tile = try journal.nextTile(of: scene, limit: mostBytes(of: grid)) else { return false }
     let known = layout.selection.planes(scene: scene), number = tile.place
     guard number.plane < known.count, number.tile.column < grid.x.count, number.tile.row < grid.y.count else {
       throw journal.damaged()
     }
     let core = grid.core(of: number.tile).intersection(region)
     let inRegion = core.offsetBy(x: -region.x, y: -region.y)
-    guard !core.isEmpty else { throw journal.damaged() }
+    guard !core.isEmpty, kept.insert(number).inserted else { throw journal.damaged() }
     var place = self.place(ofPlane: number.plane)
     switch layout.kind {
     case .labels(_, let type, _):
@@ -195,7 +198,7 @@ actor ResultSink {
         if number.plane == 0 && channel == 0 { preview?.add([decided], of: core, core: core) }
       }
     }
-    return (number, core.area)
+    return true
   }
 
   /// The most bytes of what a tile decides.

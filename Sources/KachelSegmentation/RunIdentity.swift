@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
 import KachelBytes
-import KachelImages
 private import KachelEngines
+import KachelImages
 private import KachelModels
 
 /// What names a run: all that decides its pixels and its outputs, by the names that a user knows.
@@ -28,7 +28,7 @@ struct RunIdentity: Codable, Sendable, Equatable {
       "--channel": options.channels.map(Self.list) ?? "all",
       "--tiling": options.tiling.rawValue, "--halo": Self.halo(options.halo),
       "--tile-size": options.tileSide.map { "\($0)" } ?? "free",
-      "--statistics": options.statistics?.rawValue ?? "auto",
+      "--statistics": options.statistics?.rawValue ?? "free",
       "--skip-background": options.background.map { "\($0)" } ?? "none",
       "--engine": options.engine.name.rawValue, "--device": options.engine.device.map { "\($0)" } ?? "auto",
       "--precision": options.engine.precision.rawValue,

@@ -16,6 +16,8 @@ final class RunJournal: @unchecked Sendable {
   struct Header: Codable {
     var identity: RunIdentity
     var plan: PlanRecord
+    /// All that the user was told of the run.
+    var warnings: [String]
     /// The command that began the run; it is part of the outputs.
     var command: [String]?
     var overwrites: Bool

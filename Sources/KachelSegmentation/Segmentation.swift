@@ -81,7 +81,7 @@ public struct Segmentation: Sendable {
   }
 
   private func write(
-    _ wanted: SegmentationOutputs, _ paths: [String], _ journal: RunJournal?, _ given: (any Engine)?, _ stage: Stage,
+    _ wanted: SegmentationOutputs, _ paths: [String], _ journal: RunJournal?, _ engine: (any Engine)?, _ stage: Stage,
     _ progress: @escaping @Sendable (SegmentationProgress) -> Void
   ) async throws -> SegmentationResult {
     let resumption = try await stage.run { try Resumption(self, wanted, paths, journal) }
@@ -93,7 +93,7 @@ public struct Segmentation: Sendable {
     let (outputs, begun) = (resumption.outputs, resumption.begun)
     let pending = try pending(outputs)
     var (run, engine) = try await stage.run {
-      if let given { return (try prepare(given, outputs, begun?.plan), given) }
+      if let engine { return (try prepare(engine, outputs, begun?.plan), engine) }
       var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs, begun?.plan), $0) }
       if let note { run.warn(note) }
       return (run, engine)
@@ -103,15 +103,16 @@ public struct Segmentation: Sendable {
     run.measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
     if run.certificate.promise == .approximate {
       run.certificate.measuredError = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
-      let warning = "the result is \(run.certificate)"
-      run.warn(warning)
-      progress(.warning(warning))
+      run.warn("the result is \(run.certificate)")
     }
+    // What was said of the first run, as that its engine had too little memory, stays true of the result.
+    if let begun { run.warnings = begun.warnings }
+    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
     if let note = resumption.note { progress(.note(note)) }
+    let readableLevels =
+      outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
     let sink = try await stage.run { [run] in
       try resumption.begin(run, pending)
-      let readableLevels =
-        outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
       return try ResultSink(run.layout, pending, journal: journal, readableLevels: readableLevels)
     }
     var done = SegmentationProgress.Tiles(done: 0, total: run.tiles, pixels: 0)
@@ -119,13 +120,13 @@ public struct Segmentation: Sendable {
     for scene in selection.scenes.indices {
       let previewPath = pending.previewPath(scene: scene)
       await sink.begin(scene: scene, drawsPreview: previewPath != nil)
-      var kept: Set<RunJournal.Place> = []
-      while let tile = try await sink.takeKept(grid: run.plan.grids[scene], image: image) {
+      while try await sink.takeKept(grid: run.plan.grids[scene], image: image) {
         try Task.checkCancellation()
-        guard kept.insert(tile.place).inserted else { break }
         (done.done, done.kept) = (done.done + 1, done.kept + 1)
         progress(.tile(done))
       }
+      let kept = await sink.kept
+      if let journal, !run.has(kept, scene: scene) { throw journal.damaged() }
       while true {
         do {
           try await runner.run(scene: scene, except: kept) { pixels in
@@ -174,8 +175,8 @@ public struct Segmentation: Sendable {
     than run: PreparedRun, _ engine: any Engine, _ outputs: SegmentationOutputs, because error: EngineError
   ) throws -> PreparedRun {
     let tile = run.plan.largestTile
-    let limit = (tile / 2, "the engine ran out of memory (\(error.reason)), and so tiles are smaller")
-    guard var smaller = try? prepare(engine, outputs, mostTilePixels: limit), smaller.plan.largestTile < tile else {
+    guard var smaller = try? prepare(engine, outputs, nil, mostTilePixels: tile / 2), smaller.plan.largestTile < tile
+    else {
       throw EngineError(
         error.kind, name: error.name,
         "\(error.reason). The engine ran out of memory, and tiles cannot be smaller; close other programs, or pass a "
@@ -189,12 +190,9 @@ public struct Segmentation: Sendable {
 
   /// Reads the network, chooses the tiles and lists them.
   ///
-  /// - Parameters:
-  ///   - given: the tiles of an unfinished run, which are taken as they are.
-  ///   - mostTilePixels: how many a tile may have where its size is free, and why not more.
+  /// - Parameter given: the tiles of an unfinished run, which are taken as they are.
   private func prepare(
-    _ engine: any Engine, _ outputs: SegmentationOutputs, _ given: PlanRecord? = nil,
-    mostTilePixels: (count: Int, reason: String)? = nil
+    _ engine: any Engine, _ outputs: SegmentationOutputs, _ given: PlanRecord?, mostTilePixels: Int = .max
   ) throws -> PreparedRun {
     let network = try runNetwork.graph.network(engine, name: package.path)
     let description = image.description

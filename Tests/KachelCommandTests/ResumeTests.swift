@@ -29,7 +29,7 @@ import Testing
           text.contains("is complete")
             || stride(from: percent, through: 100, by: 10).contains { text.contains("\($0) %: ") }
         }
-        while !isThere(errors()) { try await Task.sleep(for: .milliseconds(10)) }
+        while !isThere(errors()) && kill(process, 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
         try await Task.sleep(for: .milliseconds(Int.random(in: 0...60)))
         kill(process, SIGKILL)
       }
