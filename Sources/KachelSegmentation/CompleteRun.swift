@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
-private import KachelEngines
 private import KachelBytes
+private import KachelEngines
 import KachelImages
 private import KachelModels
 import KachelPixels
@@ -43,6 +43,7 @@ struct CompleteRun {
     compare("--minimum-confidence", provenance.minimumConfidence, options.minimumConfidence)
     compare("--statistics", provenance.certificate.statistics, segmentation.runNetwork.statistics)
     compare("--precision", provenance.engine.precision, options.engine.precision)
+    if let device = options.engine.device { compare("--device", provenance.engine.device, "\(device)") }
     compare(
       "--skip-background", provenance.certificate.background?.choice ?? "none",
       options.background?.description ?? "none")

@@ -21,7 +21,7 @@ struct Planner {
     /// Channels of the network's output.
     let outputChannels: Int
     let certificate: Certificate
-    var warnings: [String]
+    let warnings: [String]
   }
 
   private var facts: GraphFacts { runNetwork.facts }

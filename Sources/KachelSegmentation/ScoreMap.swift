@@ -25,9 +25,13 @@ struct ScoreMap {
     package.metadata.kind = .regression
     let path = folder.appending(path: "scores.ome.zarr").path
     var outputs = SegmentationOutputs(result: path)
-    outputs.isJournaled = false
-    provenance = try await Segmentation(of: image, with: package, options: options)
-      .write(to: outputs, progress: progress).provenance
+    outputs.isJournaled = isStopped
+    let segmentation = try Segmentation(of: image, with: package, options: options)
+    if isStopped {
+      try await Self.stopHalfway(segmentation, outputs)
+      outputs.resume = true
+    }
+    provenance = try await segmentation.write(to: outputs, progress: progress).provenance
     let stored = try Image(at: path, cacheBytes: 0)
     size = stored.description.scenes[0].size
     let pixels = PixelBuffer(width: 0, height: 0, type: .float32)

@@ -104,10 +104,10 @@ public struct Segmentation: Sendable {
     if run.certificate.promise == .approximate {
       run.certificate.measuredError = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
       run.warn("the result is \(run.certificate)")
+      run.warnings.suffix(1).forEach { progress(.warning($0)) }
     }
     // What was said of the first run, as that its engine had too little memory, stays true of the result.
     if let begun { run.warnings = begun.warnings }
-    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
     if let note = resumption.note { progress(.note(note)) }
     let readableLevels =
       outputs.preview == nil ? 1 : 1 + (selection.regions.map { PreviewCanvas.shift(for: $0.size) }.max() ?? 0)
@@ -145,7 +145,7 @@ public struct Segmentation: Sendable {
           }
           runner = TileRunner(run: run, sink: sink, image: image)
           done.total = run.tiles
-          run.record.warnings.suffix(1).forEach { progress(.warning($0)) }
+          run.warnings.suffix(1).forEach { progress(.warning($0)) }
           progress(.planned(run.summary))
         }
       }
@@ -185,6 +185,7 @@ public struct Segmentation: Sendable {
     smaller.certificate.measuredError = run.certificate.measuredError
     smaller.measured = run.measured
     if run.certificate.promise == .approximate { smaller.warn("the result is \(smaller.certificate)") }
+    smaller.warn("the engine ran out of memory (\(error.reason)), and so tiles are smaller")
     return smaller
   }
 
@@ -234,10 +235,9 @@ public struct Segmentation: Sendable {
     }
     let planner = Planner(
       package: package, runNetwork: runNetwork, network: network, options: options, threads: threads,
-      mostTilePixels: mostTilePixels?.count ?? .max)
-    var decision = try planner.decide(
+      mostTilePixels: mostTilePixels)
+    let decision = try planner.decide(
       planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)
-    if let mostTilePixels { decision.warnings.append(mostTilePixels.reason) }
     return try PreparedRun(
       segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
       signals: try signals(mapping), threads: threads,
