@@ -92,20 +92,7 @@ public struct Segmentation: Sendable {
     }
     let (outputs, begun) = (resumption.outputs, resumption.begun)
     let pending = try pending(outputs)
-    var (run, engine) = try await stage.run {
-      if let engine { return (try prepare(engine, outputs, begun?.plan), engine) }
-      var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs, begun?.plan), $0) }
-      if let note { run.warn(note) }
-      return (run, engine)
-    }
-    progress(.planned(run.summary))
-    (run.warnings + pending.warnings).forEach { progress(.warning($0)) }
-    run.measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
-    if run.certificate.promise == .approximate {
-      run.certificate.measuredError = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
-      run.warn("the result is \(run.certificate)")
-      run.warnings.suffix(1).forEach { progress(.warning($0)) }
-    }
+    var (run, engine) = try await planned(outputs, begun?.plan, pending.warnings, engine, stage, progress)
     // What was said of the first run, as that its engine had too little memory, stays true of the result.
     if let begun { run.warnings = begun.warnings }
     if let note = resumption.note { progress(.note(note)) }
@@ -115,56 +102,67 @@ public struct Segmentation: Sendable {
       try resumption.begin(run, pending)
       return try ResultSink(run.layout, pending, journal: journal, readableLevels: readableLevels)
     }
-    var done = SegmentationProgress.Tiles(done: 0, total: run.tiles, pixels: 0)
-    var runner = TileRunner(run: run, sink: sink, image: image)
+    var execution = RunExecution(run, sink: sink, image: image, journal: journal, progress: progress) {
+      [engine] run, error in
+      // The tiles of an unfinished run stay as they are.
+      guard begun == nil else { throw error }
+      return try await stage.run {
+        let smaller = try withSmallerTiles(than: run, engine, outputs, because: error)
+        try resumption.begin(smaller, pending)
+        return smaller
+      }
+    }
     for scene in selection.scenes.indices {
       let previewPath = pending.previewPath(scene: scene)
       await sink.begin(scene: scene, drawsPreview: previewPath != nil)
-      while try await sink.takeKept(grid: run.plan.grids[scene], image: image) {
-        try Task.checkCancellation()
-        (done.done, done.kept) = (done.done + 1, done.kept + 1)
-        progress(.tile(done))
-      }
-      let kept = await sink.kept
-      if let journal, !run.has(kept, scene: scene) { throw journal.damaged() }
-      while true {
-        do {
-          try await runner.run(scene: scene, except: kept) { pixels in
-            done.done += 1
-            done.pixels += pixels
-            progress(.tile(done))
-          }
-          break
-        } catch let error as EngineError where error.isOutOfMemory && done.done == 0 && begun == nil {
-          // The engine's memory is freed before it is tried again.
-          runner = TileRunner(run: run, sink: sink, image: image)
-          run = try await stage.run { [run, engine] in
-            let smaller = try withSmallerTiles(than: run, engine, outputs, because: error)
-            try resumption.begin(smaller, pending)
-            return smaller
-          }
-          runner = TileRunner(run: run, sink: sink, image: image)
-          done.total = run.tiles
-          run.warnings.suffix(1).forEach { progress(.warning($0)) }
-          progress(.planned(run.summary))
-        }
-      }
+      try await execution.decide(scene: scene)
       progress(.finishing(scene: scene))
-      try await sink.end(provenance: run.provenance(scene, outputs.command), previewPath: previewPath)
+      try await sink.end(provenance: execution.run.provenance(scene, outputs.command), previewPath: previewPath)
     }
     try await sink.finish()
     try Task.checkCancellation()
-    try await stage.run {
-      if let journal { try journal.finish { try pending.commit() } } else { try pending.commit() }
-    }
+    try await stage.run { try commit(pending, journal) }
+    run = execution.run
     return SegmentationResult(
       outputs: pending.paths, tiles: run.tiles, warnings: run.warnings + pending.warnings,
       provenance: run.provenance(0, outputs.command))
   }
 
+  /// Never inlined: the optimiser of Swift 6.3.1 crashes where this becomes part of an asynchronous function.
+  @inline(never) private func commit(_ pending: PendingOutputs, _ journal: RunJournal?) throws {
+    if let journal { try journal.finish { try pending.commit() } } else { try pending.commit() }
+  }
+
+  /// Chooses engine and tiles, and measures what the run needs to know of the image.
+  private func planned(
+    _ outputs: SegmentationOutputs, _ begun: PlanRecord?, _ warnings: [String], _ given: (any Engine)?, _ stage: Stage,
+    _ progress: @escaping @Sendable (SegmentationProgress) -> Void
+  ) async throws -> (run: PreparedRun, engine: any Engine) {
+    var (run, engine) = try await stage.run {
+      if let given { return (try prepare(given, outputs, begun), given) }
+      var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs, begun), $0) }
+      if let note { run.warn(note) }
+      return (run, engine)
+    }
+    progress(.planned(run.summary))
+    (run.warnings + warnings).forEach { progress(.warning($0)) }
+    let measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
+    run.measured = measured
+    guard run.certificate.promise == .approximate else { return (run, engine) }
+    let error = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
+    run.certificate.measuredError = error
+    let warning = "the result is \(run.certificate)"
+    run.warn(warning)
+    progress(.warning(warning))
+    return (run, engine)
+  }
+
   private func pending(_ outputs: SegmentationOutputs) throws -> PendingOutputs {
     try PendingOutputs(outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
   }
+
+  /// The network as it is run: without the standardisation of its input, where Kachel does that.
+  public var graph: ModelGraph { runNetwork.graph }
 
   var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }
 

@@ -48,7 +48,7 @@ import Testing
     options.planes.region = Region(x: 1000, y: 200, width: 600, height: 560)
     let proof = try await Proof(of: Example.image(), with: Example.package("nuclei.czann"), options: options)
     #expect(proof.certificate.promise == .exact && proof.holds)
-    #expect(proof.rows.filter(\.isPromised).count == 5)
+    #expect(proof.rows.filter(\.isPromised).count == 6)
   }
 
   /// A network with an operation that only ONNX Runtime has.

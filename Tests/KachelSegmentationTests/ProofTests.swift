@@ -47,14 +47,16 @@ import Testing
     let package = try ModelPackage(at: SharedData.path("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel"))
     let proof = try await proof(package, statistics: .tile)
     #expect(proof.certificate.promise == .canonical && proof.holds)
-    #expect(proof.rows.map(\.name) == ["a region", "one thread", "stopped and resumed"] && proof.rows.allSatisfy(\.isEqual))
+    #expect(
+      proof.rows.map(\.name) == ["a region", "one thread", "stopped and resumed"] && proof.rows.allSatisfy(\.isEqual))
   }
 
   /// There is no way to give a network of a fixed size a tile as large as the part.
   @Test func networksOfOneSizeAreTriedOnTheirOwnTiles() async throws {
     let proof = try await proof(Example.package("nuclei.czmodel"))
     #expect(proof.certificate.promise == .exact && proof.holds && proof.reference.hasPrefix("the tiles of a run"))
-    #expect(proof.rows.map(\.name) == ["a region", "one thread", "stopped and resumed"] && proof.rows.allSatisfy(\.isEqual))
+    #expect(
+      proof.rows.map(\.name) == ["a region", "one thread", "stopped and resumed"] && proof.rows.allSatisfy(\.isEqual))
   }
 
   @Test func aPartWithoutPixelsIsTold() async throws {

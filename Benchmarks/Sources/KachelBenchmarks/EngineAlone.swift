@@ -24,7 +24,9 @@ struct EngineAlone {
   private static let inputBytes = 1 << 30
 
   init(_ run: Provenance, image: any ImageSource, package: ModelPackage) throws {
-    guard case .onnx(let graph) = package.graph else { throw ValidationFailure("\(package.path): holds no ONNX") }
+    guard case .onnx(let graph) = try Segmentation(of: image, with: package).graph else {
+      throw ValidationFailure("\(package.path): holds no ONNX")
+    }
     self.run = run
     network = try OpenVINO.load().read(.onnx(graph), name: package.path)
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
