@@ -84,17 +84,10 @@ final class ArchiveFile {
   }
 
   private func flush() -> Bool {
-    var done = 0
-    while done < piece.count {
-      let written = piece.withUnsafeBytes {
-        pwrite(descriptor, $0.baseAddress! + done, $0.count - done, off_t(start + done))
-      }
-      if written < 0 && errno == EINTR { continue }
-      guard written > 0 else {
-        if written == 0 { errno = ENOSPC }
-        return failure(ZIP_ER_WRITE) == 0
-      }
-      done += written
+    let code = piece.withUnsafeBytes { FileDescriptor.write($0, to: descriptor, at: start) }
+    guard code == 0 else {
+      errno = code
+      return failure(ZIP_ER_WRITE) == 0
     }
     start += piece.count
     piece.removeAll(keepingCapacity: true)

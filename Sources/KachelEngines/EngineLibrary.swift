@@ -127,3 +127,27 @@ public struct EngineLibrary: Sendable {
     #endif
   }
 }
+
+extension EngineLibrary {
+  /// Loads an engine's library.
+  ///
+  /// - Parameter open: gives the library's functions, or writes why it cannot into the text of that many bytes.
+  /// - Throws: `missing`.
+  static func functions<Table>(
+    of engine: String, at path: String, _ open: (UnsafeMutablePointer<CChar>, Int) -> UnsafePointer<Table>?
+  ) throws(EngineError) -> UnsafePointer<Table> {
+    var table: UnsafePointer<Table>?
+    let reason = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
+      buffer.initialize(repeating: 0)
+      guard let start = buffer.baseAddress else { return "" }
+      table = open(start, buffer.count)
+      return String(cString: start)
+    }
+    guard let table else {
+      throw EngineError(
+        .missing, name: path,
+        "cannot be loaded as the engine \(engine): \(reason). Run scripts/bootstrap, which gets a working one.")
+    }
+    return table
+  }
+}

@@ -17,18 +17,7 @@ struct ONNXRuntimeLibrary: @unchecked Sendable {
   static let float32: Int32 = 1
 
   init(path: String) throws(EngineError) {
-    var table: UnsafePointer<kachel_onnxruntime>?
-    let reason = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
-      buffer.initialize(repeating: 0)
-      guard let start = buffer.baseAddress else { return "" }
-      table = kachel_onnxruntime_open(path, start, buffer.count)
-      return String(cString: start)
-    }
-    guard let table else {
-      throw EngineError(
-        .missing, name: path,
-        "cannot be loaded as the engine ONNX Runtime: \(reason). Run scripts/bootstrap, which gets a working one.")
-    }
+    let table = try EngineLibrary.functions(of: "ONNX Runtime", at: path) { kachel_onnxruntime_open(path, $0, $1) }
     self.table = table
     self.path = path
   }

@@ -14,18 +14,7 @@ struct OpenVINOLibrary: @unchecked Sendable {
   var call: kachel_openvino { table.pointee }
 
   init(path: String) throws(EngineError) {
-    var table: UnsafePointer<kachel_openvino>?
-    let reason = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 1024) { buffer in
-      buffer.initialize(repeating: 0)
-      guard let start = buffer.baseAddress else { return "" }
-      table = kachel_openvino_open(path, start, buffer.count)
-      return String(cString: start)
-    }
-    guard let table else {
-      throw EngineError(
-        .missing, name: path,
-        "cannot be loaded as the engine OpenVINO: \(reason). Run scripts/bootstrap, which gets a working one.")
-    }
+    let table = try EngineLibrary.functions(of: "OpenVINO", at: path) { kachel_openvino_open(path, $0, $1) }
     self.table = table
     var stated = ov_version()
     let status = table.pointee.get_openvino_version(&stated)
