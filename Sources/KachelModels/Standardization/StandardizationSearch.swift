@@ -161,8 +161,11 @@ private struct StandardizationSearch {
     var inputs: [Item?] = []
     for input in node.inputs { inputs.append(items[input]) }
     guard let first = inputs.first, inputs.contains(where: { $0 != nil }) else {
-      if case .shape(let start, let end) = node.step { return sizes(of: node.inputs.first ?? -1, start, end) }
-      return nil
+      switch node.step {
+      case .shape(let start, let end): return sizes(of: node.inputs.first ?? -1, start, end)
+      case .pointwise(let function): return ofConstant(node, function)
+      default: return nil
+      }
     }
     var result: Item?
     switch node.step {
@@ -258,13 +261,33 @@ private struct StandardizationSearch {
     if function == .square { return squared(first) }
     guard first.kind == .numbers else { return nil }
     switch (function, node.operation) {
-    case (.squareRoot, _): return add(.squareRoot(first.operation), first)
-    case (nil, "Rsqrt"):
-      let root = add(.squareRoot(first.operation), first)
-      return add(.reciprocal(root.operation), first)
-    case (nil, "Reciprocal"), (nil, "Inv"): return add(.reciprocal(first.operation), first)
+    case (.squareRoot, _): return squareRoot(first)
+    case (nil, "Rsqrt"): return reciprocal(squareRoot(first))
+    case (nil, "Reciprocal"), (nil, "Inv"): return reciprocal(first)
     default: return nil
     }
+  }
+
+  /// A root or a reciprocal of a single constant: of how many numbers an input of a fixed size has.
+  private mutating func ofConstant(_ node: Flow.Node, _ function: Step.Function?) -> Item? {
+    guard let input = node.inputs.first, case .known(let known)? = input >= 0 ? analysis.values[input] : nil,
+      known.elements?.count == 1
+    else { return nil }
+    return pointwise(node, function, operand(input))
+  }
+
+  private mutating func squareRoot(_ item: Item) -> Item {
+    if let number = constant(item) { return add(.numbers([number.squareRoot()]), item) }
+    return add(.squareRoot(item.operation), item)
+  }
+
+  private mutating func reciprocal(_ item: Item) -> Item {
+    if let number = constant(item) { return add(.numbers([1 / number]), item) }
+    return add(.reciprocal(item.operation), item)
+  }
+
+  private func constant(_ item: Item) -> Double? {
+    if case .numbers(let numbers) = operations[item.operation], numbers.count == 1 { numbers[0] } else { nil }
   }
 
   private mutating func squared(_ item: Item) -> Item? {
@@ -387,11 +410,9 @@ private struct StandardizationSearch {
 
   /// Whether a constant is what exporters make of `1 / sqrt(N)` for an input of a fixed size.
   private func isLeastDeviation(_ item: Item) -> Bool {
-    guard let fixedCount, case .numbers(let numbers) = operations[item.operation], numbers.count == 1 else {
-      return false
-    }
+    guard let fixedCount, let number = constant(item) else { return false }
     let least = 1 / fixedCount.squareRoot()
-    return abs(numbers[0] - least) <= 1e-6 * least
+    return abs(number - least) <= 1e-6 * least
   }
 
   private func isConstant(_ item: Item) -> Bool {
