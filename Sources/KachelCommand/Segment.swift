@@ -69,7 +69,12 @@ struct Segment: AsyncParsableCommand {
       the package declares; or pixels.
       """, transform: HaloChoice.read)
   var halo = HaloChoice.automatic
-  @Flag(help: "Refuse to run where the result could depend on how the image is cut.") var requireExact = false
+  @Option(
+    help: """
+      Refuse to run where the result would promise less: exact, that it is that of one tile as large as the image; \
+      canonical, that it is the same for any region, memory and threads.
+      """, transform: Certificate.Requirement.read)
+  var require: Certificate.Requirement?
   @Option(
     help: """
       Where tiles lie: aligned to the network's stride, so that the result does not depend on the cut, or as zen cuts \
@@ -102,7 +107,7 @@ struct Segment: AsyncParsableCommand {
     options.planes = planes.choice
     options.channels = channel.isEmpty ? nil : channel
     (options.tileSide, options.halo, options.threads) = (tileSize, halo, threads)
-    options.requiresExact = requireExact
+    options.requirement = require
     (options.tiling, options.statistics) = (tiling, statistics)
     options.engine = engine.choice
     options.memory = memory ?? .halfOfFree
@@ -219,6 +224,15 @@ extension BackgroundChoice {
       throw ValidationError("--skip-background is auto, a pixel value as 120, or one and + as 230+, not \(text)")
     }
     return choice
+  }
+}
+
+extension Certificate.Requirement {
+  static func read(_ text: String) throws -> Self {
+    guard let requirement = Self(rawValue: text) else {
+      throw ValidationError("--require is \(allCases.map(\.rawValue).joined(separator: " or ")), not \(text)")
+    }
+    return requirement
   }
 }
 

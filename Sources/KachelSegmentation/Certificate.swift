@@ -15,6 +15,20 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
     case zen
   }
 
+  /// What a result must promise at least.
+  public enum Requirement: String, Codable, Sendable, Hashable, CaseIterable {
+    case exact
+    case canonical
+
+    func isMet(by promise: Promise) -> Bool {
+      switch promise {
+      case .exact: true
+      case .canonical: self == .canonical
+      case .approximate, .zen: false
+      }
+    }
+  }
+
   public var promise: Promise
   /// What keeps the result from being exact: the operation and node, or the halo.
   public var reason: String?

@@ -54,7 +54,9 @@ struct CompleteRun {
     if let side = options.tileSide {
       compare("--tile-size", provenance.tiles.size, tile(side, planeSize: description.scenes[selection.scenes[0]].size))
     }
-    if options.requiresExact { compare("the result", provenance.certificate.promise, .exact) }
+    if let requirement = options.requirement, !requirement.isMet(by: provenance.certificate.promise) {
+      compare("the result", provenance.certificate.promise.rawValue, requirement.rawValue)
+    }
     if let version = outputs.omeZarr.version, FileManager.default.fileExists(atPath: path + "/.") {
       let isNew = FileManager.default.fileExists(atPath: path + "/zarr.json")
       compare(

@@ -31,15 +31,21 @@ public struct PlaneGrid: Sendable, Hashable {
   /// What a tile decides, in the plane.
   func core(of tile: Tile) -> Region { Region(x: x.core(Int(tile.column)), y: y.core(Int(tile.row))) }
 
-  /// The tiles that decide any pixel of `region` and whose cores hold any pixel of the image, in reading order.
+  /// The tiles that decide any pixel of `region` and whose cores hold any pixel of the image.
+  ///
+  /// They come in reading order of the image's pieces, and those of one piece one after the other: so each piece is decoded
+  /// about once, however wide the plane is and however little memory there is for decoded pieces.
   ///
   /// The grid is searched by halves, so that a plane that is almost empty costs little however large it is.
   ///
   /// - Parameters:
+  ///   - piece: what the image decodes at once, where it has pieces.
   ///   - limit: how many there may be.
   ///   - hasPixels: whether the image holds any pixel of a region of the plane.
   /// - Returns: `nil` where there are more.
-  func tiles(deciding region: Region, limit: Int, where hasPixels: (Region) -> Bool) -> [Tile]? {
+  func tiles(
+    deciding region: Region, piece: Size? = nil, limit: Int, where hasPixels: (Region) -> Bool
+  ) -> [Tile]? {
     var tiles: [Tile] = []
     func seen(_ columns: Range<Int>, _ rows: Range<Int>) -> Bool {
       hasPixels(
@@ -62,6 +68,17 @@ public struct PlaneGrid: Sendable, Hashable {
       }
     }
     search(x.indices(deciding: region.x..<region.maxX), y.indices(deciding: region.y..<region.maxY))
-    return tiles.count <= limit ? tiles : nil
+    guard tiles.count <= limit else { return nil }
+    let columns = Int32(clamping: Self.count(x, in: piece?.width)),
+      rows = Int32(clamping: Self.count(y, in: piece?.height))
+    guard columns > 1 || rows > 1, columns < x.count else { return tiles }
+    return tiles.sorted { a, b in
+      (a.row / rows, a.column / columns, a.row, a.column) < (b.row / rows, b.column / columns, b.row, b.column)
+    }
+  }
+
+  /// How many tiles' steps a piece is long, about.
+  private static func count(_ axis: AxisGrid, in piece: Int?) -> Int {
+    max(1, ((piece ?? 0) + axis.step / 2) / axis.step)
   }
 }

@@ -80,9 +80,10 @@ struct PreparedRun: Sendable {
     let (plan, sources) = (decision.plan, mapping.sources)
     var left = Self.mostTiles
     work = try selection.scenes.indices.map { scene in
-      try selection.planes(scene: scene).enumerated().map { number, plane in
+      let piece = image.description.scenes[selection.scenes[scene]].levels.first?.tile
+      return try selection.planes(scene: scene).enumerated().map { number, plane in
         let signal = signals?[scene][number]
-        let tiles = plan.grids[scene].tiles(deciding: selection.regions[scene], limit: left) { region in
+        let tiles = plan.grids[scene].tiles(deciding: selection.regions[scene], piece: piece, limit: left) { region in
           guard signal?.hasSignal(in: region) ?? true else { return false }
           return sources.contains { source in
             var place = plane
@@ -98,11 +99,11 @@ struct PreparedRun: Sendable {
         return tiles
       }
     }
-    summary = Self.summary(decision, certificate, work: work)
+    summary = Self.summary(decision, certificate, ownSize: segmentation.runNetwork.ownSize, work: work)
   }
 
   private static func summary(
-    _ decision: Planner.Decision, _ certificate: Certificate, work: [[[PlaneGrid.Tile]]]
+    _ decision: Planner.Decision, _ certificate: Certificate, ownSize: Size?, work: [[[PlaneGrid.Tile]]]
   ) -> String {
     let tiles = work.reduce(0) { $0 + $1.reduce(0) { $0 + $1.count } }
     let planes = work.reduce(0) { $0 + $1.count }
@@ -112,7 +113,8 @@ struct PreparedRun: Sendable {
     let stride = rules.stride.width == rules.stride.height ? "\(rules.stride.width)" : "\(rules.stride)"
     return """
       \(tiles) tile\(tiles == 1 ? "" : "s") of \(sizes.joined(separator: ", ")) pixels in \(planes) \
-      plane\(planes == 1 ? "" : "s")\(rules.tiling == .zen ? " as ZEN cuts them" : ""), halo \(halo), stride \(stride), \(decision.streams) at a time; \
+      plane\(planes == 1 ? "" : "s")\(rules.tiling == .zen ? " as ZEN cuts them" : ""), halo \(halo), stride \(stride), \(decision.streams) at a time\
+      \(ownSize.map { ", the network made for \($0) set to that size" } ?? ""); \
       \(certificate.promise.rawValue)\(certificate.background.map { ", \($0)" } ?? "")
       """
   }

@@ -112,6 +112,8 @@ private struct Trial {
   private let facts: GraphFacts
   /// Whether the network would standardise every tile with its own statistics.
   private let isStandardized: Bool
+  /// Whether the network takes tiles of one size only where it is run as it is.
+  private let isOfOneSize: Bool
 
   init(of image: any ImageSource, with package: ModelPackage, options: SegmentationOptions) throws {
     self.package = package
@@ -122,8 +124,9 @@ private struct Trial {
       scene: selection.scenes[0], z: selection.depths[0], time: selection.times[0], further: selection.further)
     isClasses = package.metadata.kind.isSemanticSegmentation
     let shape = facts.inputs.first?.shape ?? []
-    let isFree = shape.count == 4 && shape[1] == nil && shape[2] == nil
+    let isFree = network.ownSize != nil || (shape.count == 4 && shape[1] == nil && shape[2] == nil)
     (self.facts, isStandardized) = (facts, network.standardization != nil)
+    isOfOneSize = network.ownSize != nil
     let stride = facts.stride.map { max($0.x, $0.y) } ?? 32
     let halo = facts.neededBorder.map { max($0.x, $0.y) } ?? 64
     sides =
@@ -142,7 +145,7 @@ private struct Trial {
     self.region = region
     var plain = options
     plain.planes = PlaneChoice()
-    (plain.minimumConfidence, plain.requiresExact) = (nil, false)
+    (plain.minimumConfidence, plain.requirement) = (nil, nil)
     self.options = plain
     let longest = AxisGrid.roundUp(max(region.width, region.height), to: stride)
     reference =
@@ -176,19 +179,19 @@ private struct Trial {
       })
     ways.append(
       Way(name: "stopped and resumed", isPromised: true, isStopped: true) { if let small { $0.tileSide = small } })
+    let ownSide = isOfOneSize ? nil : sides.first
     if let border = package.metadata.border, let side = sides.first, 2 * max(border.x, border.y) < side {
       let declared = isEnough(border) && isExact
       ways.append(
         Way(name: "the package's border", isPromised: declared) { ($0.tileSide, $0.halo) = (side, .package) })
       ways.append(
         Way(name: "ZEN's tiles", isPromised: false) {
-          ($0.tileSide, $0.tiling, $0.statistics) = (side, .zen, nil)
+          ($0.tileSide, $0.tiling, $0.statistics) = (ownSide, .zen, nil)
         })
     }
     if isStandardized {
-      let side = sides.first
       ways.append(
-        Way(name: "statistics of every tile", isPromised: false) { ($0.tileSide, $0.statistics) = (side, .tile) })
+        Way(name: "statistics of every tile", isPromised: false) { ($0.tileSide, $0.statistics) = (ownSide, .tile) })
     }
     return ways
   }

@@ -32,7 +32,7 @@ struct RunIdentity: Codable, Sendable, Equatable {
       "--skip-background": options.background.map { "\($0)" } ?? "none",
       "--engine": options.engine.name.rawValue, "--device": options.engine.device.map { "\($0)" } ?? "auto",
       "--precision": options.engine.precision.rawValue,
-      "--require-exact": "\(options.requiresExact)",
+      "--require": options.requirement?.rawValue ?? "none",
       "--minimum-confidence": options.minimumConfidence.map { "\($0)" } ?? "none",
       "--confidence": outputs.confidence.map(RemoteAddress.fileName) ?? "none",
       "--preview": outputs.preview.map(RemoteAddress.fileName) ?? "none",

@@ -58,7 +58,8 @@ final class RunJournal: @unchecked Sendable {
   /// Where the good records end, and where the next tile stands that ``nextTile(of:limit:)`` gives.
   private var end = 0
   private var next = 0
-  private let compressor = ZstandardCompressor(level: 1)
+  /// Fast rather than small: the journal does not last.
+  private let compressor = ZstandardCompressor(level: -5)
 
   /// Opens the journal of the run with such outputs, or makes an empty one.
   ///

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+import KachelEngines
 import KachelModels
+import KachelPixels
 
 /// Whose mean and deviation a network's input is standardised with, where the network does that.
 public enum StatisticsScope: String, Codable, Sendable, Hashable, CaseIterable {
@@ -11,7 +13,8 @@ public enum StatisticsScope: String, Codable, Sendable, Hashable, CaseIterable {
   case dataset
 }
 
-/// A package's network as a run takes it: with the standardisation of its input taken out of it, where the run does that.
+/// A package's network as a run takes it: with the standardisation of its input taken out of it, where the run does that,
+/// and for tiles of any size, where their size does not show in the result.
 struct RunNetwork: Sendable {
   let graph: ModelGraph
   let facts: GraphFacts
@@ -21,6 +24,8 @@ struct RunNetwork: Sendable {
   let statistics: StatisticsScope?
   /// Why they are those of every tile though nobody asked for that.
   let bound: String?
+  /// The size that the network has though it gets tiles of another one.
+  let ownSize: Size?
 
   /// - Throws: ``ModelError`` where the network cannot be run, ``SegmentationError`` where it cannot be run with the
   ///   statistics that are asked for.
@@ -33,17 +38,18 @@ struct RunNetwork: Sendable {
         "ZEN takes the statistics of every tile, so that --tiling zen does not go with --statistics \(asked.rawValue)")
     }
     guard !facts.inputStatistics.isEmpty else {
-      self.init(graph: package.graph, facts: facts)
+      self.init(of: package, options, graph: package.graph, facts: facts)
       return
     }
     guard options.tiling == .aligned, asked != .tile else {
-      self.init(graph: package.graph, facts: facts, statistics: .tile)
+      self.init(of: package, options, graph: package.graph, facts: facts, statistics: .tile)
       return
     }
     do throws(ModelError) {
       let lifted = try package.liftingStandardization()
       self.init(
-        graph: lifted.graph, facts: lifted.facts, standardization: lifted.standardization, statistics: asked ?? .image)
+        of: package, options, graph: lifted.graph, facts: lifted.facts, standardization: lifted.standardization,
+        statistics: asked ?? .image)
     } catch {
       guard error.kind == .unsupported else { throw error }
       if let asked {
@@ -54,15 +60,39 @@ struct RunNetwork: Sendable {
           tile, or leave it out
           """)
       }
-      self.init(graph: package.graph, facts: facts, statistics: .tile, bound: error.reason)
+      self.init(of: package, options, graph: package.graph, facts: facts, statistics: .tile, bound: error.reason)
     }
   }
 
   private init(
-    graph: ModelGraph, facts: GraphFacts, standardization: InputStandardization? = nil,
-    statistics: StatisticsScope? = nil, bound: String? = nil
+    of package: ModelPackage, _ options: SegmentationOptions, graph: ModelGraph, facts: GraphFacts,
+    standardization: InputStandardization? = nil, statistics: StatisticsScope? = nil, bound: String? = nil
   ) {
     (self.graph, self.facts, self.standardization) = (graph, facts, standardization)
     (self.statistics, self.bound) = (statistics, bound)
+    ownSize = Self.sizeThatMayChange(facts, graph, package.path, options)
+  }
+
+  /// A size that is fixed and need not be: where the network is exact, larger tiles give the same with less work.
+  private static func sizeThatMayChange(
+    _ facts: GraphFacts, _ graph: ModelGraph, _ file: String, _ options: SegmentationOptions
+  ) -> Size? {
+    guard options.tiling == .aligned, facts.exactness == .exact, let stride = facts.stride,
+      let shape = facts.inputs.first?.shape, shape.count == 4, let height = shape[1], let width = shape[2],
+      height % stride.y == 0, width % stride.x == 0, options.tileSide != height || options.tileSide != width
+    else { return nil }
+    // Whether all that follows from its size can be changed shows with any other one.
+    let isPossible =
+      (try? GraphEditing(graph, file: file)
+        .settingSpatialDimensions(height: height + stride.y, width: width + stride.x)) != nil
+    return isPossible ? Size(width: width, height: height) : nil
+  }
+
+  /// The network as an engine has read it.
+  ///
+  /// - Parameter name: what errors call it: the package's file.
+  func network(_ engine: any Engine, name: String) throws -> any Network {
+    guard let ownSize else { return try graph.network(engine, name: name) }
+    return try ResizableNetwork(graph, of: ownSize, engine, name: name)
   }
 }

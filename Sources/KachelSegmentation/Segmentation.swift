@@ -161,8 +161,11 @@ public struct Segmentation: Sendable {
     try PendingOutputs(outputs, selection: selection, image: image, model: package.path, isRegression: isRegression)
   }
 
-  /// The network as it is run: without the standardisation of its input, where Kachel does that.
-  public var graph: ModelGraph { runNetwork.graph }
+  /// The network as it is run: without the standardisation of its input, where Kachel does that, and of any size, where
+  /// that makes no difference.
+  public func network(_ engine: any Engine) throws -> any Network {
+    try runNetwork.network(engine, name: package.path)
+  }
 
   var isRegression: Bool { !package.metadata.kind.isSemanticSegmentation }
 
@@ -193,7 +196,7 @@ public struct Segmentation: Sendable {
   private func prepare(
     _ engine: any Engine, _ outputs: SegmentationOutputs, _ given: PlanRecord?, mostTilePixels: Int = .max
   ) throws -> PreparedRun {
-    let network = try runNetwork.graph.network(engine, name: package.path)
+    let network = try network(engine)
     let description = image.description
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
     let mapping = try InputMapping(

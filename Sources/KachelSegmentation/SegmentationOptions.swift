@@ -16,8 +16,8 @@ public struct SegmentationOptions: Sendable {
   /// Whose mean and deviation a network's input is standardised with, where the network does that. `nil`: the image's, or
   /// the tile's where tiles are cut as ZEN cuts them or the network does not let the image's be taken.
   public var statistics: StatisticsScope?
-  /// Whether only an exact result will do.
-  public var requiresExact = false
+  /// What the result must promise at least; anything by default.
+  public var requirement: Certificate.Requirement?
   /// The memory that the run may take, in bytes.
   public var memory: MemoryLimit = .halfOfFree
   /// Which engine runs the network, where, and how precisely.

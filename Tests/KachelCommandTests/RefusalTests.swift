@@ -53,7 +53,8 @@ import Testing
     (["--dimension", "H=0"], "there is no dimension H"),
     (["--dimension", "H=0", "--dimension", "H=1"], "it is given twice"),
     (["--tile-size", "0"], "a tile's side is 1 to 32768 pixels, not 0"),
-    (["--tile-size", "100"], "the network takes tiles that are 128 pixels high only, not 100"),
+    (["--require", "perfect"], "--require is exact or canonical, not perfect"),
+    (["--tile-size", "100", "--statistics", "tile"], "the network takes tiles that are 128 pixels high only, not 100"),
     (["--halo", "-1"], "--halo"),
     (["--statistics", "median"], "--statistics is image, tile, dataset, not median"),
     (["--statistics", "image", "--tiling", "zen"], "--tiling zen does not go with --statistics image"),
@@ -108,7 +109,7 @@ import Testing
 
   @Test func resultsThatAreNotExactAreRefusedWhereThatIsAsked() async throws {
     try await refusesSegment(
-      Inputs.slide, Inputs.czann, ["--halo", "8", "--tile-size", "512", "--require-exact"], 64,
+      Inputs.slide, Inputs.czann, ["--halo", "8", "--tile-size", "512", "--require", "exact"], 64,
       ["would not be exact", "8 x 8", "48 x 48"])
   }
 

@@ -78,9 +78,9 @@ import Testing
     #expect(result.certificate.promise == .canonical && result.certificate.reason?.contains("Mean") == true)
     #expect(result.certificate.description.hasPrefix("canonical with statistics of the tile: "))
     await #expect(throws: SegmentationError.self) {
-      _ = try await provenance(package) { ($0.requiresExact, $0.statistics) = (true, .tile) }
+      _ = try await provenance(package) { ($0.requirement, $0.statistics) = (.exact, .tile) }
     }
-    let ofImage = try await provenance(package) { $0.requiresExact = true }
+    let ofImage = try await provenance(package) { $0.requirement = .exact }
     #expect(ofImage.certificate == Certificate(promise: .exact, statistics: .image))
   }
 }

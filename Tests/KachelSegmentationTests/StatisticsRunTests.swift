@@ -94,7 +94,7 @@ import Testing
       let small = try ModelPackage(at: SharedData.path(path)).prepending(layers)
       let large = try small.settingSpatialDimensions(height: 192, width: 288)
       let whole = try await scores(image, large) { $0.statistics = .tile }
-      let one = try await scores(image, large), tiled = try await scores(image, small) { $0.halo = .automatic }
+      let one = try await scores(image, large), tiled = try await scores(image, small) { $0.tileSide = 100 }
       #expect(whole.provenance.tiles.count == 1 && one.provenance.tiles.count == 1, "\(path)")
       #expect(largest(whole, one) < 1e-5, "\(path): \(largest(whole, one))")
       #expect(one.provenance.certificate.promise == .exact)
@@ -204,10 +204,10 @@ import Testing
 
   @Test func onlyExactWillDo() async throws {
     let package = try seed("ONNX"), image = try nuclei(Size(width: 200, height: 200))
-    let exact = try await scores(image, package) { $0.requiresExact = true }
+    let exact = try await scores(image, package) { $0.requirement = .exact }
     #expect(exact.provenance.certificate.promise == .exact)
     await #expect(throws: SegmentationError.self) {
-      _ = try await scores(image, package) { ($0.requiresExact, $0.statistics) = (true, .tile) }
+      _ = try await scores(image, package) { ($0.requirement, $0.statistics) = (.exact, .tile) }
     }
   }
 

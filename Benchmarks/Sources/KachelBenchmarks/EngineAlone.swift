@@ -24,11 +24,8 @@ struct EngineAlone {
   private static let inputBytes = 1 << 30
 
   init(_ run: Provenance, image: any ImageSource, package: ModelPackage) throws {
-    guard case .onnx(let graph) = try Segmentation(of: image, with: package).graph else {
-      throw ValidationFailure("\(package.path): holds no ONNX")
-    }
     self.run = run
-    network = try OpenVINO.load().read(.onnx(graph), name: package.path)
+    network = try Segmentation(of: image, with: package).network(OpenVINO.load())
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
     let mapping = try InputMapping(
       of: image.description, at: image.path, names: run.image.channels, for: package.metadata, wanted: channels)
