@@ -260,6 +260,7 @@ final class RunJournal: @unchecked Sendable {
       return error
     }
     file.sync()
-    return UnfinishedRun(cause: error, tiles: tiles, total: total, journal: path)
+    return UnfinishedRun(
+      cause: error, tiles: tiles, total: total, journal: path, isJournalThere: file.hasItsName)
   }
 }

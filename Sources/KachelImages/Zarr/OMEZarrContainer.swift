@@ -47,7 +47,7 @@ final class OMEZarrContainer: ImageContainer {
     // Labels compress as well at the fastest level; see Benchmarks.
     let isLabels = if case .labels = image.content { true } else { false }
     codec = ZstandardTiles(file: collection ?? groups[0].folder, level: isLabels ? 1 : 3)
-    for folder in groups.map(\.folder) + [collection].compactMap(\.self) { try OutputFolder.create(folder) }
+    for folder in [collection].compactMap(\.self) + groups.map(\.folder) { try OutputFolder.create(folder) }
   }
 
   func levelCount(of scene: Int) -> Int? { groups[scene].levels }
@@ -97,6 +97,7 @@ final class OMEZarrContainer: ImageContainer {
       let names = JSONValue(groups.indices.map { "\($0)" })
       try OutputFolder.writeGroup(
         collection, version, attributes: ["ome": ["bioformats2raw.layout": 3, "version": .string(version.rawValue)]])
+      try OutputFolder.create(collection + "/OME")
       try OutputFolder.writeGroup(
         collection + "/OME", version, attributes: ["ome": ["series": names, "version": .string(version.rawValue)]])
     }
