@@ -12,9 +12,12 @@ struct CompleteRun {
   let path: String
 
   /// How the run differs from one that is wanted, in words, as far as that shows without running it.
-  func differences(from segmentation: Segmentation, _ outputs: SegmentationOutputs) -> [String] {
+  func differences(
+    from segmentation: Segmentation, _ outputs: SegmentationOutputs, _ files: ImageFiles
+  ) -> [String] {
     let (package, image, options) = (segmentation.package, segmentation.image, segmentation.options)
     let (selection, description) = (segmentation.selection, image.description)
+    let isInside = OMEZarrLabels.isInside(image.path, path: outputs.result)
     var differences: [String] = []
     func compare<Value: Equatable>(_ name: String, _ made: Value, _ wanted: Value) {
       if made != wanted { differences.append("\(name) was \(Self.text(made)) and is \(Self.text(wanted))") }
@@ -28,8 +31,7 @@ struct CompleteRun {
     let scene = description.scenes[selection.scenes[0]].index, region = selection.regions[0]
     compare("--scene", provenance.image.scene, scene)
     if let stored = try? Image(at: path, cacheBytes: 0),
-      stored.description.scenes.count > 1 || selection.scenes.count > 1,
-      !OMEZarrLabels.isInside(image.path, path: outputs.result)
+      stored.description.scenes.count > 1 || selection.scenes.count > 1, !isInside
     {
       compare("the number of scenes", stored.description.scenes.count, selection.scenes.count)
     }
@@ -55,16 +57,24 @@ struct CompleteRun {
       compare("--tile-size", provenance.tiles.size, tile(side, planeSize: description.scenes[selection.scenes[0]].size))
     }
     if options.requiresExact { compare("the result", provenance.certificate.promise, .exact) }
-    if let version = outputs.omeZarr.version, FileManager.default.fileExists(atPath: path + "/.") {
+    // Labels have the version of the image that they lie in, as far as nothing is said.
+    if let version = outputs.omeZarr.version ?? (isInside ? nil : .v04),
+      FileManager.default.fileExists(atPath: path + "/.")
+    {
       let isNew = FileManager.default.fileExists(atPath: path + "/zarr.json")
       compare(
         "--zarr", isNew ? OMEZarrOptions.Version.v05.rawValue : OMEZarrOptions.Version.v04.rawValue, version.rawValue)
     }
-    let made = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
-    if let made, let file = ImageFileState.files(of: image).first(where: { $0.date > made }) {
-      differences.append("the image's file \(file.name) has changed since")
+    let isCollection = selection.scenes.count > 1
+    let stored =
+      Self.storage(of: path, isCollection: isCollection && !isInside, selection, outputs.omeZarr)
+      ?? outputs.confidence.flatMap { Self.storage(of: $0, isCollection: isCollection, selection, outputs.omeZarr) }
+    if let stored {
+      compare("--chunk", stored.chunk, "\(outputs.omeZarr.chunkSide)")
+      compare("--shard", stored.shard, outputs.omeZarr.shardSide.map { "\($0)" } ?? "none")
     }
-    return differences
+    let made = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+    return differences + [made.flatMap(files.change)].compactMap(\.self)
   }
 
   private static func text<Value>(_ value: Value) -> String {
@@ -75,6 +85,32 @@ struct CompleteRun {
     case let value as StatisticsScope?: value?.rawValue ?? "none"
     default: "\(value)"
     }
+  }
+
+  /// How an output is stored, where it is an OME-Zarr and not stored as it would be.
+  ///
+  /// - Parameter isCollection: whether it holds an image for every scene.
+  private static func storage(
+    of path: String, isCollection: Bool, _ selection: PlaneSelection, _ options: OMEZarrOptions
+  ) -> (chunk: String, shard: String)? {
+    guard FileManager.default.fileExists(atPath: path + "/.") else { return nil }
+    func text(_ size: Size?) -> String { size.map { "\(max($0.width, $0.height))" } ?? "none" }
+    for (scene, region) in selection.regions.prefix(isCollection ? .max : 1).enumerated() {
+      guard let array = try? ZarrArray(folder: isCollection ? "\(path)/\(scene)/0" : path + "/0", cacheBytes: 0) else {
+        return ("unreadable", "unreadable")
+      }
+      func size(_ shape: [Int]) -> Size { Size(width: shape[shape.count - 1], height: shape[shape.count - 2]) }
+      let chunk = size(array.chunkShape), shard = array.shardShape.map(size)
+      let wanted = options.chunk(in: region.size)
+      let wantedShard = options.chunksInShard(in: region.size).map { count in
+        Size(width: count.width * wanted.width, height: count.height * wanted.height)
+      }
+      // A plane may be smaller than both.
+      let chunkText = chunk == wanted ? "\(options.chunkSide)" : text(chunk)
+      let shardText = shard == wantedShard ? options.shardSide.map { "\($0)" } ?? "none" : text(shard)
+      if chunk != wanted || shard != wantedShard { return (chunkText, shardText) }
+    }
+    return nil
   }
 
   /// The halos that may come of what is asked for; `nil` where that is not plain.

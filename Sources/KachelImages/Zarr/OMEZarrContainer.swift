@@ -55,14 +55,7 @@ final class OMEZarrContainer: ImageContainer {
 
   func level(_ level: Int, of scene: Int, size: Size, cacheBytes: Int) throws(ImageError) -> TiledPlanes {
     let group = groups[scene], ones = [Int](repeating: 1, count: group.coordinates.leading.count)
-    let chunk = Size(width: min(options.chunkSide, size.width), height: min(options.chunkSide, size.height))
-    // A shard is no larger than the plane; its sides stay multiples of the chunk's.
-    let inShard = options.shardSide.map { side in
-      let most = side / options.chunkSide
-      return Size(
-        width: min(most, (size.width + chunk.width - 1) / chunk.width),
-        height: min(most, (size.height + chunk.height - 1) / chunk.height))
-    }
+    let chunk = options.chunk(in: size), inShard = options.chunksInShard(in: size)
     let folder = "\(group.folder)/\(level)"
     let array = try ZarrArrayFolder(
       folder,
