@@ -81,7 +81,8 @@ struct Resumption: Sendable {
       try Self.check(begun.identity.differences(from: identity), of: outputs.result)
     }
     let header = RunJournal.Header(
-      identity: identity, plan: run.record, warnings: run.warnings, command: outputs.command,
+      identity: identity, plan: run.record, measured: MeasuredRecord(of: run), warnings: run.warnings,
+      command: outputs.command,
       overwrites: outputs.overwrite)
     try journal.begin(header, resuming: begun != nil, names: pending.temporaryPaths, total: run.tiles)
   }

@@ -16,6 +16,7 @@ final class RunJournal: @unchecked Sendable {
   struct Header: Codable {
     var identity: RunIdentity
     var plan: PlanRecord
+    var measured: MeasuredRecord
     /// All that the user was told of the run.
     var warnings: [String]
     /// The command that began the run; it is part of the outputs.
