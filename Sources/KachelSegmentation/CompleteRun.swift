@@ -66,12 +66,9 @@ struct CompleteRun {
         "--zarr", isNew ? OMEZarrOptions.Version.v05.rawValue : OMEZarrOptions.Version.v04.rawValue, version.rawValue)
     }
     let isCollection = selection.scenes.count > 1
-    let stored =
-      Self.storage(of: path, isCollection: isCollection && !isInside, selection, outputs.omeZarr)
-      ?? outputs.confidence.flatMap { Self.storage(of: $0, isCollection: isCollection, selection, outputs.omeZarr) }
-    if let stored {
-      compare("--chunk", stored.chunk, "\(outputs.omeZarr.chunkSide)")
-      compare("--shard", stored.shard, outputs.omeZarr.shardSide.map { "\($0)" } ?? "none")
+    differences += Self.storage(of: path, isCollection: isCollection && !isInside, selection, outputs.omeZarr)
+    if let confidence = outputs.confidence {
+      differences += Self.storage(of: confidence, isCollection: isCollection, selection, outputs.omeZarr)
     }
     let made = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
     return differences + [made.flatMap(files.change)].compactMap(\.self)
@@ -87,30 +84,28 @@ struct CompleteRun {
     }
   }
 
-  /// How an output is stored, where it is an OME-Zarr and not stored as it would be.
+  /// How an output that is an OME-Zarr is stored otherwise than it would be.
   ///
   /// - Parameter isCollection: whether it holds an image for every scene.
   private static func storage(
     of path: String, isCollection: Bool, _ selection: PlaneSelection, _ options: OMEZarrOptions
-  ) -> (chunk: String, shard: String)? {
-    guard FileManager.default.fileExists(atPath: path + "/.") else { return nil }
-    func text(_ size: Size?) -> String { size.map { "\(max($0.width, $0.height))" } ?? "none" }
+  ) -> [String] {
+    guard FileManager.default.fileExists(atPath: path + "/.") else { return [] }
+    func size(_ shape: [Int]) -> Size { Size(width: shape[shape.count - 1], height: shape[shape.count - 2]) }
     for (scene, region) in selection.regions.prefix(isCollection ? .max : 1).enumerated() {
-      guard let array = try? ZarrArray(folder: isCollection ? "\(path)/\(scene)/0" : path + "/0", cacheBytes: 0) else {
-        return ("unreadable", "unreadable")
-      }
-      func size(_ shape: [Int]) -> Size { Size(width: shape[shape.count - 1], height: shape[shape.count - 2]) }
-      let chunk = size(array.chunkShape), shard = array.shardShape.map(size)
-      let wanted = options.chunk(in: region.size)
+      let folder = isCollection ? "\(path)/\(scene)/0" : path + "/0"
+      guard let array = try? ZarrArray(folder: folder, cacheBytes: 0) else { return ["\(folder) is no array any more"] }
+      // Sides that are longer than the plane's are all the same.
+      let chunk = size(array.chunkShape), wanted = options.chunk(in: region.size)
+      let shard = array.shardShape.map(size)
       let wantedShard = options.chunksInShard(in: region.size).map { count in
         Size(width: count.width * wanted.width, height: count.height * wanted.height)
       }
-      // A plane may be smaller than both.
-      let chunkText = chunk == wanted ? "\(options.chunkSide)" : text(chunk)
-      let shardText = shard == wantedShard ? options.shardSide.map { "\($0)" } ?? "none" : text(shard)
-      if chunk != wanted || shard != wantedShard { return (chunkText, shardText) }
+      func text(_ size: Size?) -> String { size.map { "\($0)" } ?? "none" }
+      if chunk != wanted { return ["--chunk was \(chunk) and is \(wanted)"] }
+      if shard != wantedShard { return ["--shard was \(text(shard)) and is \(text(wantedShard))"] }
     }
-    return nil
+    return []
   }
 
   /// The halos that may come of what is asked for; `nil` where that is not plain.

@@ -105,16 +105,17 @@ import Testing
     let result = try await run(image, options(), outputs(made, resume: true))
     #expect(result.tiles == 0)
     for (wanted, words) in [
-      (OMEZarrOptions(version: .v05, chunkSide: 128, shardSide: 128), "--chunk was 64 and is 128"),
-      (OMEZarrOptions(version: .v05, chunkSide: 64, shardSide: 192), "--shard was 128 and is 192"),
-      (OMEZarrOptions(version: .v05, chunkSide: 64), "--shard was 128 and is none"),
+      (OMEZarrOptions(version: .v05, chunkSide: 128, shardSide: 128), "--chunk was 64 x 64 and is 128 x 128"),
+      (OMEZarrOptions(version: .v05, chunkSide: 64, shardSide: 192), "--shard was 128 x 128 and is 192 x 192"),
+      (OMEZarrOptions(version: .v05, chunkSide: 64), "--shard was 128 x 128 and is none"),
       (OMEZarrOptions(), "--zarr was 0.5 and is 0.4"),
     ] { try await refused(outputs(wanted, resume: true), words) }
     // A confidence may be the only OME-Zarr.
     let second = outputs(.init(chunkSide: 64), "s.ome.tiff", confidence: "c.ome.zarr")
     try await run(image, options(), second)
     try await refused(
-      outputs(.init(chunkSide: 128), "s.ome.tiff", confidence: "c.ome.zarr", resume: true), "--chunk was 64 and is 128")
+      outputs(.init(chunkSide: 128), "s.ome.tiff", confidence: "c.ome.zarr", resume: true),
+      "--chunk was 64 x 64 and is 128 x 128")
     // Chunks that are larger than the plane are all the same.
     try await run(image, options(), outputs(.init(), "t.ome.zarr"))
     #expect(try await run(image, options(), outputs(.init(chunkSide: 2048), "t.ome.zarr", resume: true)).tiles == 0)

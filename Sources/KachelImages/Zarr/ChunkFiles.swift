@@ -35,10 +35,8 @@ public struct ChunkFiles: Sendable, Hashable, CustomStringConvertible {
   init(of folders: [String], in image: String) throws {
     var seen: Set<Place> = []
     for folder in folders {
-      let isInside = folder.hasPrefix(image + "/")
-      try add(
-        folder, at: AT_FDCWD, calling: folder, name: isInside ? String(folder.dropFirst(image.utf8.count + 1)) : "",
-        hash: Self.start, depth: 0, &seen)
+      let name = folder.hasPrefix(image + "/") ? String(folder.dropFirst(image.count + 1)) : ""
+      try add(folder, at: AT_FDCWD, calling: folder, name: name, depth: 0, &seen)
     }
   }
 
@@ -57,10 +55,8 @@ public struct ChunkFiles: Sendable, Hashable, CustomStringConvertible {
   ///   - entry: the folder's name in the open folder `parent`.
   ///   - path: what errors call it.
   ///   - name: what its files' names begin with.
-  ///   - hash: of that.
   private mutating func add(
-    _ entry: String, at parent: Int32, calling path: String, name: String, hash: UInt64, depth: Int,
-    _ seen: inout Set<Place>
+    _ entry: String, at parent: Int32, calling path: String, name: String, depth: Int, _ seen: inout Set<Place>
   ) throws {
     try Task.checkCancellation()
     let descriptor = openat(parent, entry, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
@@ -75,7 +71,7 @@ public struct ChunkFiles: Sendable, Hashable, CustomStringConvertible {
     guard fstat(descriptor, &status) == 0,
       seen.insert(Place(device: status.st_dev, number: status.st_ino)).inserted
     else { return }
-    let start = Self.hash(hash, name.utf8)
+    let start = Self.hash(Self.start, "\(name)/".utf8)
     while true {
       errno = 0
       guard let entry = readdir(folder) else {
@@ -92,7 +88,7 @@ public struct ChunkFiles: Sendable, Hashable, CustomStringConvertible {
           case S_IFDIR where depth < Self.mostParts:
             let own = String(cString: $0)
             try add(
-              own, at: descriptor, calling: "\(path)/\(own)", name: name.isEmpty ? own : "\(name)/\(own)", hash: hash,
+              own, at: descriptor, calling: "\(path)/\(own)", name: name.isEmpty ? own : "\(name)/\(own)",
               depth: depth + 1, &seen)
           default: break
           }
@@ -111,8 +107,7 @@ public struct ChunkFiles: Sendable, Hashable, CustomStringConvertible {
     #else
       let time = status.st_mtim
     #endif
-    var hash = Self.hash(
-      start, UnsafeBufferPointer(start: letters, count: strlen(letters)).lazy.map(UInt8.init(bitPattern:)))
+    var hash = Self.hash(start, UnsafeRawBufferPointer(start: letters, count: strlen(letters)))
     for number in [Int(status.st_size), Int(time.tv_sec), Int(time.tv_nsec)] {
       hash = withUnsafeBytes(of: number.littleEndian) { Self.hash(hash, $0) }
     }
@@ -130,17 +125,10 @@ public struct ChunkFiles: Sendable, Hashable, CustomStringConvertible {
   /// encoding"; version 2 has no `c`).
   private static func isOfArray(_ name: UnsafePointer<CChar>) -> Bool {
     if strcmp(name, "zarr.json") == 0 || strcmp(name, ".zarray") == 0 { return true }
-    var place = name
-    if place.pointee == CChar(UInt8(ascii: "c")) {
-      place += 1
-    } else if place.pointee == CChar(UInt8(ascii: ".")) {
-      return false
-    }
-    while place.pointee != 0 {
-      guard isdigit(Int32(place.pointee)) != 0 || place.pointee == CChar(UInt8(ascii: ".")) else { return false }
-      place += 1
-    }
-    return true
+    let (dot, digits) = (UInt8(ascii: "."), UInt8(ascii: "0")...UInt8(ascii: "9"))
+    let bytes = UnsafeRawBufferPointer(start: name, count: strlen(name))
+    guard let first = bytes.first, first == UInt8(ascii: "c") || digits.contains(first) else { return false }
+    return bytes.dropFirst().allSatisfy { digits.contains($0) || $0 == dot }
   }
 
   // MARK: Hashing

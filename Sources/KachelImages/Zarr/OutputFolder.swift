@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-private import Foundation
 import KachelBytes
+private import Foundation
 
 #if canImport(Glibc)
   private import Glibc
