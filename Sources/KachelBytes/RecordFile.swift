@@ -64,17 +64,27 @@ package final class RecordFile: @unchecked Sendable {
         throw BytesError(
           .cannotWrite, file: name, "is being written by another run; wait for its end, or name another output")
       }
-      var own = stat(), named = stat()
+      var own = stat()
       guard fstat(descriptor, &own) == 0, own.st_mode & S_IFMT == S_IFREG else {
         close(descriptor)
         throw BytesError(.cannotWrite, file: path, "is no file, but has the name of a run's journal; move it away")
       }
       // Another run may have removed the file before it was locked here.
-      if stat(path, &named) == 0, named.st_ino == own.st_ino, named.st_dev == own.st_dev { return descriptor }
+      if has(path, descriptor) { return descriptor }
       close(descriptor)
     }
     throw BytesError(.cannotWrite, file: name, "its journal appears and vanishes again and again")
   }
+
+  /// Whether a path is that of an open file.
+  private static func has(_ path: String, _ descriptor: Int32) -> Bool {
+    var own = stat(), named = stat()
+    return fstat(descriptor, &own) == 0 && stat(path, &named) == 0 && named.st_ino == own.st_ino
+      && named.st_dev == own.st_dev
+  }
+
+  /// Whether the file still has its name: it may have been removed, or its folder moved.
+  package var hasItsName: Bool { Self.has(path, descriptor) }
 
   // MARK: Reading
 

@@ -85,6 +85,8 @@ public struct Image: ImageSource {
   }
 
   public func attachment(_ index: Int) throws -> [UInt8] { try source.attachment(index) }
+
+  public func chunkFiles(ofScenes scenes: [Int]) throws -> ChunkFiles? { try source.chunkFiles(ofScenes: scenes) }
 }
 
 /// A file format as its first bytes tell it.

@@ -25,11 +25,20 @@ public protocol ImageSource: Sendable {
 
   /// The content of one of ``ImageDescription/attachments``.
   func attachment(_ index: Int) throws -> [UInt8]
+
+  /// The files that hold the full resolution of scenes, where the image is a local folder with a file for every chunk of
+  /// it; `nil` where ``files`` are all.
+  ///
+  /// - Parameter scenes: positions in ``ImageDescription/scenes``.
+  func chunkFiles(ofScenes scenes: [Int]) throws -> ChunkFiles?
 }
 
 extension ImageSource {
   /// Most formats have one file, or one folder.
   public var files: [String] { [path] }
+
+  /// Most formats have no chunks in files of their own.
+  public func chunkFiles(ofScenes scenes: [Int]) throws -> ChunkFiles? { nil }
 
   /// Most formats have no attachments.
   public func attachment(_ index: Int) throws -> [UInt8] {

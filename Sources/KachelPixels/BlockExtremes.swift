@@ -15,13 +15,18 @@ public struct BlockExtremes: Sendable {
 
   /// How many blocks a plane has.
   public static func blocks(of size: Size) -> Int {
-    ((size.width + side - 1) / side) * ((size.height + side - 1) / side)
+    let (columns, rows) = grid(of: size)
+    return columns * rows
+  }
+
+  /// How many of them lie side by side, and one above the other.
+  public static func grid(of size: Size) -> (columns: Int, rows: Int) {
+    ((size.width + side - 1) / side, (size.height + side - 1) / side)
   }
 
   /// - Parameter size: of the plane.
   public init(of size: Size) {
-    columns = (size.width + Self.side - 1) / Self.side
-    rows = (size.height + Self.side - 1) / Self.side
+    (columns, rows) = Self.grid(of: size)
     lowest = [Float](repeating: .infinity, count: columns * rows)
     highest = [Float](repeating: -.infinity, count: columns * rows)
   }

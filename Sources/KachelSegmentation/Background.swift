@@ -67,7 +67,8 @@ struct SignalMap: Sendable {
   private static let side = BlockExtremes.side
   private let columns: Int
   private let rows: Int
-  private let hasSignal: [Bool]
+  /// By block, row after row.
+  let hasSignal: [Bool]
   /// The values of background in each of the image's channels that the network gets.
   let background: [ClosedRange<Float>]
   /// How many of the region's blocks hold pixels, and how many of those are background.
@@ -112,6 +113,18 @@ struct SignalMap: Sendable {
       }
     }
     self.blocks = blocks
+  }
+
+  /// A map that was found before.
+  ///
+  /// - Parameter hasSignal: as many as a plane of this size has blocks.
+  init(
+    hasSignal: [Bool], size: Size, background: [ClosedRange<Float>], blocks: (all: Int, background: Int)
+  ) {
+    let plane = BlockExtremes.grid(of: size)
+    precondition(hasSignal.count == plane.columns * plane.rows)
+    (columns, rows) = plane
+    (self.hasSignal, self.background, self.blocks) = (hasSignal, background, blocks)
   }
 
   /// The blocks that have pixels in a region, cut to those that exist.

@@ -12,9 +12,12 @@ struct CompleteRun {
   let path: String
 
   /// How the run differs from one that is wanted, in words, as far as that shows without running it.
-  func differences(from segmentation: Segmentation, _ outputs: SegmentationOutputs) -> [String] {
+  func differences(
+    from segmentation: Segmentation, _ outputs: SegmentationOutputs, _ files: ImageFiles
+  ) -> [String] {
     let (package, image, options) = (segmentation.package, segmentation.image, segmentation.options)
     let (selection, description) = (segmentation.selection, image.description)
+    let isInside = OMEZarrLabels.isInside(image.path, path: outputs.result)
     var differences: [String] = []
     func compare<Value: Equatable>(_ name: String, _ made: Value, _ wanted: Value) {
       if made != wanted { differences.append("\(name) was \(Self.text(made)) and is \(Self.text(wanted))") }
@@ -28,8 +31,7 @@ struct CompleteRun {
     let scene = description.scenes[selection.scenes[0]].index, region = selection.regions[0]
     compare("--scene", provenance.image.scene, scene)
     if let stored = try? Image(at: path, cacheBytes: 0),
-      stored.description.scenes.count > 1 || selection.scenes.count > 1,
-      !OMEZarrLabels.isInside(image.path, path: outputs.result)
+      stored.description.scenes.count > 1 || selection.scenes.count > 1, !isInside
     {
       compare("the number of scenes", stored.description.scenes.count, selection.scenes.count)
     }
@@ -57,16 +59,21 @@ struct CompleteRun {
     if let requirement = options.requirement, !requirement.isMet(by: provenance.certificate.promise) {
       compare("the result", provenance.certificate.promise.rawValue, requirement.rawValue)
     }
-    if let version = outputs.omeZarr.version, FileManager.default.fileExists(atPath: path + "/.") {
+    // Labels have the version of the image that they lie in, as far as nothing is said.
+    if let version = outputs.omeZarr.version ?? (isInside ? nil : .v04),
+      FileManager.default.fileExists(atPath: path + "/.")
+    {
       let isNew = FileManager.default.fileExists(atPath: path + "/zarr.json")
       compare(
         "--zarr", isNew ? OMEZarrOptions.Version.v05.rawValue : OMEZarrOptions.Version.v04.rawValue, version.rawValue)
     }
-    let made = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
-    if let made, let file = ImageFileState.files(of: image).first(where: { $0.date > made }) {
-      differences.append("the image's file \(file.name) has changed since")
+    let isCollection = selection.scenes.count > 1
+    differences += Self.storage(of: path, isCollection: isCollection && !isInside, selection, outputs.omeZarr)
+    if let confidence = outputs.confidence {
+      differences += Self.storage(of: confidence, isCollection: isCollection, selection, outputs.omeZarr)
     }
-    return differences
+    let made = (try? FileManager.default.attributesOfItem(atPath: path))?[.modificationDate] as? Date
+    return differences + [made.flatMap(files.change)].compactMap(\.self)
   }
 
   private static func text<Value>(_ value: Value) -> String {
@@ -77,6 +84,30 @@ struct CompleteRun {
     case let value as StatisticsScope?: value?.rawValue ?? "none"
     default: "\(value)"
     }
+  }
+
+  /// How an output that is an OME-Zarr is stored otherwise than it would be.
+  ///
+  /// - Parameter isCollection: whether it holds an image for every scene.
+  private static func storage(
+    of path: String, isCollection: Bool, _ selection: PlaneSelection, _ options: OMEZarrOptions
+  ) -> [String] {
+    guard FileManager.default.fileExists(atPath: path + "/.") else { return [] }
+    func size(_ shape: [Int]) -> Size { Size(width: shape[shape.count - 1], height: shape[shape.count - 2]) }
+    for (scene, region) in selection.regions.prefix(isCollection ? .max : 1).enumerated() {
+      let folder = isCollection ? "\(path)/\(scene)/0" : path + "/0"
+      guard let array = try? ZarrArray(folder: folder, cacheBytes: 0) else { return ["\(folder) is no array any more"] }
+      // Sides that are longer than the plane's are all the same.
+      let chunk = size(array.chunkShape), wanted = options.chunk(in: region.size)
+      let shard = array.shardShape.map(size)
+      let wantedShard = options.chunksInShard(in: region.size).map { count in
+        Size(width: count.width * wanted.width, height: count.height * wanted.height)
+      }
+      func text(_ size: Size?) -> String { size.map { "\($0)" } ?? "none" }
+      if chunk != wanted { return ["--chunk was \(chunk) and is \(wanted)"] }
+      if shard != wantedShard { return ["--shard was \(text(shard)) and is \(text(wantedShard))"] }
+    }
+    return []
   }
 
   /// The halos that may come of what is asked for; `nil` where that is not plain.

@@ -16,15 +16,20 @@ struct MeasuredStatistics: Sendable {
   private let scope: StatisticsScope
   /// By scene and plane; `nil` for a plane of which nothing is run.
   private let planes: [[Measured?]]
+  /// Of every plane that was measured, or of all together.
+  let moments: [[ChannelMoments]]
 
   func maps(scene: Int, plane: Int) -> [ChannelMap]? { planes[scene][plane]?.maps }
 
   /// Reads and measures the planes.
   ///
+  /// - Parameters:
+  ///   - kept: what an unfinished run measured.
+  ///   - output: named where that does not fit.
   /// - Returns: `nil` where the network does without.
   static func measure(
-    _ run: PreparedRun, of image: any ImageSource, _ options: SegmentationOptions,
-    progress: (SegmentationProgress.Tiles) -> Void
+    _ run: PreparedRun, of image: any ImageSource, _ options: SegmentationOptions, kept: MeasuredRecord?,
+    for output: String, progress: (SegmentationProgress.Tiles) -> Void
   ) async throws -> MeasuredStatistics? {
     guard let standardization = run.runNetwork.standardization, let scope = run.runNetwork.statistics else {
       return nil
@@ -35,10 +40,16 @@ struct MeasuredStatistics: Sendable {
     }
     // A plane of which nothing is run need not be read for itself.
     let wanted = all.filter { scope == .dataset || !run.work[$0.scene][$0.place].isEmpty }
-    let statistics = ImageStatistics(image: image, mapping: run.mapping, threads: run.threads, limit: options.memory)
-    let result = try await statistics.measure(wanted.map(\.plane), progress: progress)
-    let ofAll = scope == .dataset ? result.ofAll : []
-    let ofEach = scope == .dataset ? [] : result.ofEach
+    let channels = run.mapping.sources.reduce(0) { $0 + $1.mixes.count }
+    let known = try kept?.moments(planes: scope == .dataset ? 1 : wanted.count, channels: channels, of: output)
+    let moments: [[ChannelMoments]]
+    if let known {
+      moments = known
+    } else {
+      let statistics = ImageStatistics(image: image, mapping: run.mapping, threads: run.threads, limit: options.memory)
+      let result = try await statistics.measure(wanted.map(\.plane), progress: progress)
+      moments = scope == .dataset ? [result.ofAll] : result.ofEach
+    }
     var planes: [[Measured?]] = selection.scenes.indices.map { scene in
       Array(repeating: nil, count: run.work[scene].count)
     }
@@ -49,11 +60,11 @@ struct MeasuredStatistics: Sendable {
         continue
       }
       let measured = try measured(
-        scope == .dataset ? ofAll : ofEach[index], standardization, run.mapping, place.plane, scope, image)
+        scope == .dataset ? moments[0] : moments[index], standardization, run.mapping, place.plane, scope, image)
       planes[place.scene][place.place] = measured
       if scope == .dataset { shared = measured }
     }
-    return MeasuredStatistics(scope: scope, planes: planes)
+    return MeasuredStatistics(scope: scope, planes: planes, moments: moments)
   }
 
   private static func measured(

@@ -16,7 +16,8 @@ struct Resumption: Sendable {
   /// What the user is told of it.
   private(set) var note: String?
   private let journal: RunJournal?
-  private var identity: RunIdentity
+  /// `nil` where there is no journal, so that there is nothing to compare.
+  private let identity: RunIdentity?
 
   /// Checks that an unfinished or complete run is the one that is wanted, where it is to go on.
   ///
@@ -26,20 +27,21 @@ struct Resumption: Sendable {
     _ segmentation: Segmentation, _ wanted: SegmentationOutputs, _ paths: [String], _ journal: RunJournal?
   ) throws {
     (outputs, self.journal) = (wanted, journal)
-    identity = RunIdentity(of: segmentation, wanted)
+    let files = try journal.map { _ in try ImageFiles(of: segmentation.image, segmentation.selection) }
+    identity = files.map { RunIdentity(of: segmentation, wanted, $0) }
     begun = wanted.resume ? journal?.header : nil
-    if let begun {
+    if let begun, let identity {
       try Self.check(begun.identity.differences(from: identity), of: wanted.result)
       outputs.command = begun.command
       outputs.overwrite = outputs.overwrite || journal?.mayReplace == true
       note = "goes on with a run of which \(journal?.tiles ?? 0) tiles are kept"
-    } else if wanted.resume {
+    } else if wanted.resume, let files {
       if journal?.isUnknown == true {
         throw SegmentationError(
           .mismatch, file: wanted.result,
           "its unfinished run is of another version of Kachel; start anew without --resume")
       }
-      result = try Self.complete(segmentation, wanted, paths)
+      result = try Self.complete(segmentation, wanted, paths, files)
       note = "there is no unfinished run of \(wanted.result); it starts from the beginning"
     } else if let tiles = journal?.tiles, tiles > 0 {
       note = "starts anew; an unfinished run of \(wanted.result) with \(tiles) tiles could have gone on with --resume"
@@ -51,7 +53,7 @@ struct Resumption: Sendable {
   ///
   /// - Returns: `nil` where there are no outputs, or not all, or others that may be replaced.
   private static func complete(
-    _ segmentation: Segmentation, _ wanted: SegmentationOutputs, _ paths: [String]
+    _ segmentation: Segmentation, _ wanted: SegmentationOutputs, _ paths: [String], _ files: ImageFiles
   ) throws -> SegmentationResult? {
     guard paths.allSatisfy(FileManager.default.fileExists) else { return nil }
     let stored = try? StoredAttribute.read("kachel", of: paths[0])
@@ -63,7 +65,7 @@ struct Resumption: Sendable {
           + "pass --overwrite")
     }
     let complete = CompleteRun(provenance: provenance, path: paths[0])
-    let differences = complete.differences(from: segmentation, wanted)
+    let differences = complete.differences(from: segmentation, wanted, files)
     if !differences.isEmpty && wanted.overwrite { return nil }
     try check(differences, of: paths[0], otherwise: "name another output, or pass --overwrite")
     return SegmentationResult(outputs: paths, tiles: 0, warnings: provenance.warnings, provenance: provenance)
@@ -73,14 +75,14 @@ struct Resumption: Sendable {
   ///
   /// - Throws: ``SegmentationError`` where the unfinished run was another one, ``BytesError``.
   func begin(_ run: PreparedRun, _ pending: PendingOutputs) throws {
-    guard let journal else { return }
-    var identity = identity
+    guard let journal, var identity else { return }
     try identity.add(run.provenance(0, nil))
     if let begun {
       try Self.check(begun.identity.differences(from: identity), of: outputs.result)
     }
     let header = RunJournal.Header(
-      identity: identity, plan: run.record, warnings: run.warnings, command: outputs.command,
+      identity: identity, plan: run.record, measured: MeasuredRecord(of: run), warnings: run.warnings,
+      command: outputs.command,
       overwrites: outputs.overwrite)
     try journal.begin(header, resuming: begun != nil, names: pending.temporaryPaths, total: run.tiles)
   }

@@ -12,7 +12,7 @@ struct RunIdentity: Codable, Sendable, Equatable {
   /// The provenance of the first scene, but for the command.
   var provenance: [String: String] = [:]
 
-  init(of segmentation: Segmentation, _ outputs: SegmentationOutputs) {
+  init(of segmentation: Segmentation, _ outputs: SegmentationOutputs, _ files: ImageFiles) {
     let (package, image, options) = (segmentation.package, segmentation.image, segmentation.options)
     let selection = segmentation.selection, description = image.description
     let output = RemoteAddress.fileName(of: outputs.result)
@@ -40,11 +40,12 @@ struct RunIdentity: Codable, Sendable, Equatable {
       "--shard": outputs.omeZarr.shardSide.map { "\($0)" } ?? "none", "--chunk": "\(outputs.omeZarr.chunkSide)",
       "the number of resolutions": outputs.omeZarr.levels.map { "\($0)" } ?? "free",
     ]
-    for file in ImageFileState.files(of: image) {
-      given["the image's file \(file.name)"] = "\(file.size) bytes of \(file.time)"
-    }
+    for file in files.files { given["the image's file \(file.name)"] = "\(file.size) bytes of \(file.time)" }
+    given[Self.chunks] = files.chunks?.description
     given["what the image holds"] = Self.content(of: description)
   }
+
+  private static let chunks = "the image's chunks"
 
   /// Adds what is known when the run is prepared.
   mutating func add(_ provenance: Provenance) throws {
@@ -64,9 +65,12 @@ struct RunIdentity: Codable, Sendable, Equatable {
     Set(known.keys).union(now.keys).sorted().compactMap { name in
       let (before, after) = (known[name], now[name])
       guard before != after else { return nil }
+      switch name {
       // Digests say nothing to a reader.
-      guard name != "what the image holds" else { return "\(name) has changed" }
-      return "\(name) was \(before ?? "not there") and is \(after ?? "not there")"
+      case "what the image holds": return "\(name) has changed"
+      case chunks: return "\(name) have changed: they were \(before ?? "not there") and are \(after ?? "not there")"
+      default: return "\(name) was \(before ?? "not there") and is \(after ?? "not there")"
+      }
     }
   }
 
@@ -115,34 +119,5 @@ struct RunIdentity: Codable, Sendable, Equatable {
     text += " \(image.physicalSize) \(image.channels)"
     for scene in image.scenes { text += " \(scene.index) \(scene.name ?? "") \(scene.box)" }
     return Array(text.utf8).withUnsafeBytes { SHA256.hex(of: $0) }
-  }
-}
-
-/// What shows that a file of an image is still the same.
-struct ImageFileState {
-  let name: String
-  let size: Int
-  /// When it was changed.
-  let date: Date
-
-  var time: String { date.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true)) }
-
-  private init?(_ path: String, name: String) {
-    guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
-      attributes[.type] as? FileAttributeType == .typeRegular, let size = attributes[.size] as? Int,
-      let date = attributes[.modificationDate] as? Date
-    else { return nil }
-    (self.name, self.size, self.date) = (name, size, date)
-  }
-
-  /// The files of a local image; of an OME-Zarr, those with its metadata.
-  static func files(of image: any ImageSource) -> [ImageFileState] {
-    guard !RemoteAddress.isAddress(image.path) else { return [] }
-    let metadata = ["", "0/", "0/0/"].flatMap { folder in
-      ["zarr.json", ".zattrs", ".zgroup", ".zarray"].map { folder + $0 }
-    }
-    // A folder is no such file.
-    return image.files.compactMap { ImageFileState($0, name: URL(filePath: $0).lastPathComponent) }
-      + metadata.compactMap { ImageFileState(image.path + "/" + $0, name: $0) }
   }
 }

@@ -16,6 +16,7 @@ final class RunJournal: @unchecked Sendable {
   struct Header: Codable {
     var identity: RunIdentity
     var plan: PlanRecord
+    var measured: MeasuredRecord
     /// All that the user was told of the run.
     var warnings: [String]
     /// The command that began the run; it is part of the outputs.
@@ -261,6 +262,7 @@ final class RunJournal: @unchecked Sendable {
       return error
     }
     file.sync()
-    return UnfinishedRun(cause: error, tiles: tiles, total: total, journal: path)
+    return UnfinishedRun(
+      cause: error, tiles: tiles, total: total, journal: path, isJournalThere: file.hasItsName)
   }
 }

@@ -92,7 +92,7 @@ public struct Segmentation: Sendable {
     }
     let (outputs, begun) = (resumption.outputs, resumption.begun)
     let pending = try pending(outputs)
-    var (run, engine) = try await planned(outputs, begun?.plan, pending.warnings, engine, stage, progress)
+    var (run, engine) = try await planned(outputs, begun, pending.warnings, engine, stage, progress)
     // What was said of the first run, as that its engine had too little memory, stays true of the result.
     if let begun { run.warnings = begun.warnings }
     if let note = resumption.note { progress(.note(note)) }
@@ -135,7 +135,8 @@ public struct Segmentation: Sendable {
 
   /// Chooses engine and tiles, and measures what the run needs to know of the image.
   private func planned(
-    _ outputs: SegmentationOutputs, _ begun: PlanRecord?, _ warnings: [String], _ given: (any Engine)?, _ stage: Stage,
+    _ outputs: SegmentationOutputs, _ begun: RunJournal.Header?, _ warnings: [String], _ given: (any Engine)?,
+    _ stage: Stage,
     _ progress: @escaping @Sendable (SegmentationProgress) -> Void
   ) async throws -> (run: PreparedRun, engine: any Engine) {
     var (run, engine) = try await stage.run {
@@ -146,10 +147,12 @@ public struct Segmentation: Sendable {
     }
     progress(.planned(run.summary))
     (run.warnings + warnings).forEach { progress(.warning($0)) }
-    let measured = try await MeasuredStatistics.measure(run, of: image, options) { progress(.measuring($0)) }
+    let measured = try await MeasuredStatistics.measure(
+      run, of: image, options, kept: begun?.measured, for: outputs.result
+    ) { progress(.measuring($0)) }
     run.measured = measured
     guard run.certificate.promise == .approximate else { return (run, engine) }
-    let error = try await stage.run { [run] in try MeasuredError(of: run, image: image) }
+    let error = try await stage.run { [run] in try begun?.measured.error ?? MeasuredError(of: run, image: image) }
     run.certificate.measuredError = error
     let warning = "the result is \(run.certificate)"
     run.warn(warning)
@@ -176,7 +179,8 @@ public struct Segmentation: Sendable {
     than run: PreparedRun, _ engine: any Engine, _ outputs: SegmentationOutputs, because error: EngineError
   ) throws -> PreparedRun {
     let tile = run.plan.largestTile
-    guard var smaller = try? prepare(engine, outputs, nil, mostTilePixels: tile / 2), smaller.plan.largestTile < tile
+    guard var smaller = try? prepare(engine, outputs, nil, signals: run.signals, mostTilePixels: tile / 2),
+      smaller.plan.largestTile < tile
     else {
       throw EngineError(
         error.kind, name: error.name,
@@ -192,9 +196,12 @@ public struct Segmentation: Sendable {
 
   /// Reads the network, chooses the tiles and lists them.
   ///
-  /// - Parameter given: the tiles of an unfinished run, which are taken as they are.
+  /// - Parameters:
+  ///   - begun: an unfinished run, whose tiles are taken as they are.
+  ///   - signals: where the image shows something, where that is known.
   private func prepare(
-    _ engine: any Engine, _ outputs: SegmentationOutputs, _ given: PlanRecord?, mostTilePixels: Int = .max
+    _ engine: any Engine, _ outputs: SegmentationOutputs, _ begun: RunJournal.Header?, signals: [[SignalMap]]? = nil,
+    mostTilePixels: Int = .max
   ) throws -> PreparedRun {
     let network = try network(engine)
     let description = image.description
@@ -210,19 +217,20 @@ public struct Segmentation: Sendable {
           PreviewCanvas.bytes(for: $0.size, mapping: mapping, image: description)
         }.max() ?? 0
     }
-    if let given {
+    if let begun {
       // A damaged record must not ask for more memory than any plan.
       let fixed = (network.inputs.first?.shape ?? []).dropFirst().dropLast().compactMap(\.self)
         .filter { 1...1 << 15 ~= $0 }.reduce(1, *)
       let asked = options.tileSide.map { $0 + Planner.assumedTile } ?? 0
-      guard let decision = given.decision(planes: sizes, mostPixels: max(1 << 24, fixed, asked * asked)) else {
+      guard let decision = begun.plan.decision(planes: sizes, mostPixels: max(1 << 24, fixed, asked * asked)) else {
         throw SegmentationError(
           .mismatch, file: outputs.result,
           "its unfinished run has other tiles than it says; start anew without --resume")
       }
       return try PreparedRun(
         segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
-        signals: try signals(mapping), threads: given.threads, cacheBytes: cacheBytes,
+        signals: try self.signals(mapping, kept: begun.measured, for: outputs.result), threads: begun.plan.threads,
+        cacheBytes: cacheBytes,
         wantsConfidence: outputs.confidence != nil)
     }
     let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
@@ -241,13 +249,23 @@ public struct Segmentation: Sendable {
       planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)
     return try PreparedRun(
       segmentation: self, engine: engine, network: network, mapping: mapping, decision: decision,
-      signals: try signals(mapping), threads: threads,
+      signals: try signals ?? self.signals(mapping), threads: threads,
       cacheBytes: cacheBytes, wantsConfidence: outputs.confidence != nil)
   }
 
   /// By scene and plane, where the image shows something; `nil` where all of it counts.
-  private func signals(_ mapping: InputMapping) throws -> [[SignalMap]]? {
+  ///
+  /// - Parameters:
+  ///   - kept: what an unfinished run found.
+  ///   - output: named where that does not fit.
+  private func signals(
+    _ mapping: InputMapping, kept: MeasuredRecord? = nil, for output: String = ""
+  ) throws -> [[SignalMap]]? {
     guard let choice = options.background else { return nil }
+    let sizes = selection.scenes.indices.map { scene in
+      selection.planes(scene: scene).map { _ in image.description.scenes[selection.scenes[scene]].size }
+    }
+    if let maps = try kept?.signals(planes: sizes, channels: mapping.sources.count, of: output) { return maps }
     let pass = SignalPass(image: image, mapping: mapping, choice: choice)
     return try selection.scenes.indices.map { scene in
       let size = image.description.scenes[selection.scenes[scene]].size

@@ -13,12 +13,20 @@ public struct UnfinishedRun: Error, Sendable, CustomStringConvertible {
   public let total: Int
   /// The file that keeps them.
   public let journal: String
+  /// Whether it still has its name; it has not where the folder vanished, as that of a network share.
+  public let isJournalThere: Bool
 
   /// Whether the run ended because its task was cancelled.
   public var isCancellation: Bool { cause is CancellationError }
 
   public var description: String {
-    let kept = "\(tiles) of \(total) tiles are kept in \(journal): the same command with --resume goes on from there"
+    let kept =
+      isJournalThere
+      ? "\(tiles) of \(total) tiles are kept in \(journal): the same command with --resume goes on from there"
+      : """
+      \(tiles) of \(total) tiles were kept in \(journal), which is gone: when it is back, as with the folder that it lay \
+      in, the same command with --resume goes on from there; if it is lost, the run has to start from the beginning
+      """
     return isCancellation ? kept : "\(cause). \(kept)"
   }
 

@@ -45,6 +45,33 @@ import Testing
     #expect(other.status == 65 && other.errors.contains("--halo was"), "\(other.errors)")
   }
 
+  /// A share that is unmounted leaves an empty folder, and comes back.
+  @Test func theFolderVanishes() async throws {
+    let arguments =
+      ["segment", try Inputs.slide, "-m", try Inputs.quick, "-o", "share/out.ome.zarr", "--chunk", "64"]
+      + ["--preview", "share/p.png", "--region", "900,300,900,500"]
+    let undisturbed = try KachelProcess(), kachel = try KachelProcess(), manager = FileManager.default
+    let (share, away) = (kachel.folder.file("share"), kachel.folder.file("away"))
+    for folder in [undisturbed.folder.file("share"), share] {
+      try manager.createDirectory(atPath: folder, withIntermediateDirectories: false)
+    }
+    let first = try await undisturbed.run(arguments)
+    #expect(first.status == 0, "\(first.errors)")
+    let run = try await kachel.run(arguments) { process, errors in
+      while !errors().contains("10 %: ") && kill(process, 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+      try manager.moveItem(atPath: share, toPath: away)
+      try manager.createDirectory(atPath: share, withIntermediateDirectories: false)
+    }
+    #expect(run.status == 75 && run.output == "", "\(run.errors)")
+    #expect(run.errors.contains("tiles were kept in ") && run.errors.contains(", which is gone: "), "\(run.errors)")
+    #expect(try manager.contentsOfDirectory(atPath: share) == [])
+    try manager.removeItem(atPath: share)
+    try manager.moveItem(atPath: away, toPath: share)
+    let resumed = try await kachel.run(arguments + ["--resume"])
+    #expect(resumed.status == 0 && resumed.lines == first.lines, "\(resumed.errors)")
+    #expect(try files(kachel) == files(undisturbed))
+  }
+
   @Test func aBatchGoesOn() async throws {
     let kachel = try KachelProcess()
     let picture = try Inputs.picture(in: kachel.files)

@@ -330,6 +330,7 @@ import Testing
     try isRefused("is no OME-Zarr image")
     // Two versions, and an array, where the group of labels should be.
     try makeImage(.v05, shapes: [[1, 20, 30]])
+    try OutputFolder.create(folder.file("image/labels"))
     try OutputFolder.writeGroup(folder.file("image/labels"), .v04, attributes: ["labels": []])
     try isRefused("is no group of labels of the OME-Zarr version 0.5")
     try makeImage(.v05, shapes: [[1, 20, 30]])

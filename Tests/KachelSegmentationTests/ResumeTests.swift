@@ -10,9 +10,9 @@ import Testing
 @testable import KachelSegmentation
 
 /// Runs that end early and go on, whose results have the bytes of runs that were not disturbed.
-@Suite struct ResumeTests {
-  private let folder: ScratchFolder
-  private let package: ModelPackage
+@Suite struct ResumeTests: ResumingRuns {
+  let folder: ScratchFolder
+  let package: ModelPackage
 
   init() throws {
     folder = try ScratchFolder()
@@ -29,68 +29,6 @@ import Testing
       bytes += pixels.bytes
     }
     return ArrayImage(bytes, size: size, times: times, type: .uint8)
-  }
-
-  private func options(_ change: (inout SegmentationOptions) -> Void = { _ in }) -> SegmentationOptions {
-    var options = SegmentationOptions()
-    options.tileSide = 128
-    change(&options)
-    return options
-  }
-
-  private func outputs(
-    _ name: String, confidence: Bool = false, preview: Bool = false, resume: Bool = false
-  ) -> SegmentationOutputs {
-    let ending = name.drop { $0 != "." }
-    var outputs = SegmentationOutputs(
-      result: folder.file(name), confidence: confidence ? folder.file("confidence\(ending)") : nil,
-      preview: preview ? folder.file("preview.png") : nil)
-    (outputs.resume, outputs.command) = (resume, ["kachel", "--threads", "2"])
-    return outputs
-  }
-
-  /// Runs until so many tiles are done, and cancels.
-  @discardableResult private func stop(
-    after count: Int, _ image: any ImageSource, _ options: SegmentationOptions, _ outputs: SegmentationOutputs,
-    with package: ModelPackage? = nil
-  ) async throws -> UnfinishedRun {
-    let segmentation = try Segmentation(of: image, with: package ?? self.package, options: options)
-    let task = Task {
-      try await segmentation.write(to: outputs) { event in
-        if case .tile(let tiles) = event, tiles.done == count { withUnsafeCurrentTask { $0?.cancel() } }
-      }
-    }
-    let result = await task.result
-    let error = try #require(throws: UnfinishedRun.self) { try result.get() }
-    #expect(error.isCancellation && error.mayPass && error.tiles >= count && error.tiles <= error.total)
-    return error
-  }
-
-  @discardableResult private func run(
-    _ image: any ImageSource, _ options: SegmentationOptions, _ outputs: SegmentationOutputs,
-    with package: ModelPackage? = nil
-  ) async throws -> SegmentationResult {
-    try await Segmentation(of: image, with: package ?? self.package, options: options).write(to: outputs)
-  }
-
-  /// What lies in the folder: the bytes of every file by its path, hidden ones included; takes it all away.
-  private func takeFiles(keeping kept: String? = nil) throws -> [String: Data] {
-    var files: [String: Data] = [:]
-    for name in try FileManager.default.subpathsOfDirectory(atPath: folder.path) {
-      var isFolder: ObjCBool = false
-      _ = FileManager.default.fileExists(atPath: folder.file(name), isDirectory: &isFolder)
-      if !isFolder.boolValue { files[name] = try Data(contentsOf: URL(filePath: folder.file(name))) }
-    }
-    for name in try FileManager.default.contentsOfDirectory(atPath: folder.path) where name != kept {
-      try FileManager.default.removeItem(atPath: folder.file(name))
-    }
-    return files
-  }
-
-  private func check(_ resumed: [String: Data], _ undisturbed: [String: Data]) {
-    #expect(resumed.keys.sorted() == undisturbed.keys.sorted())
-    let others = resumed.filter { undisturbed[$0.key] != $0.value }.keys.sorted()
-    #expect(others == [])
   }
 
   @Test(arguments: ["r.ome.zarr", "r.0.5.zarr", "r.ome.tiff", "r.czi", "r.png"])
@@ -144,21 +82,10 @@ import Testing
 
   @Test(arguments: OMEZarrOptions.Version.allCases) func labelsInAnImage(version: OMEZarrOptions.Version) async throws {
     let elsewhere = try ScratchFolder()
-    let pixels = PixelBuffer(width: 0, height: 0, type: .uint8)
-    try Example.image().read(Region(x: 900, y: 300, width: 300, height: 200), of: PlaneIndex(), into: pixels)
-    let output = try PendingOutput(path: elsewhere.file("image.ome.zarr"), overwrite: false)
-    let writer = try ImageWriter(
-      OutputImage(
-        name: "cells", content: .intensities, scenes: [.init(index: 0, size: pixels.size)],
-        channels: [.init(name: "DAPI", pixelType: .uint8)], axes: ["c"], pixelSize: .init()),
-      to: output, as: .omeZarr(.init(version: version)))
-    try writer.write(pixels, at: Region(pixels.size), of: PlaneIndex())
-    try writer.finish(scene: 0)
-    try writer.finish()
-    try output.commit()
+    let original = try Example.omeZarr(in: elsewhere, .init(version: version))
     func fresh() throws -> Image {
       _ = try takeFiles()
-      try FileManager.default.copyItem(atPath: elsewhere.file("image.ome.zarr"), toPath: folder.file("image.ome.zarr"))
+      try FileManager.default.copyItem(atPath: original, toPath: folder.file("image.ome.zarr"))
       return try Image(at: folder.file("image.ome.zarr"))
     }
     try await run(fresh(), options(), outputs("image.ome.zarr/labels/nuclei"))

@@ -107,7 +107,6 @@ extension OutputFolder {
   static func writeGroup(
     _ folder: String, _ version: OMEZarrOptions.Version, attributes: JSONValue
   ) throws(ImageError) {
-    try create(folder)
     switch version {
     case .v04:
       try write(["zarr_format": 2], to: folder + "/.zgroup")

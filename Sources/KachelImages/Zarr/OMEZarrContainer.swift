@@ -47,7 +47,7 @@ final class OMEZarrContainer: ImageContainer {
     // Labels compress as well at the fastest level; see Benchmarks.
     let isLabels = if case .labels = image.content { true } else { false }
     codec = ZstandardTiles(file: collection ?? groups[0].folder, level: isLabels ? 1 : 3)
-    for folder in groups.map(\.folder) + [collection].compactMap(\.self) { try OutputFolder.create(folder) }
+    for folder in [collection].compactMap(\.self) + groups.map(\.folder) { try OutputFolder.create(folder) }
   }
 
   func levelCount(of scene: Int) -> Int? { groups[scene].levels }
@@ -55,14 +55,7 @@ final class OMEZarrContainer: ImageContainer {
 
   func level(_ level: Int, of scene: Int, size: Size, cacheBytes: Int) throws(ImageError) -> TiledPlanes {
     let group = groups[scene], ones = [Int](repeating: 1, count: group.coordinates.leading.count)
-    let chunk = Size(width: min(options.chunkSide, size.width), height: min(options.chunkSide, size.height))
-    // A shard is no larger than the plane; its sides stay multiples of the chunk's.
-    let inShard = options.shardSide.map { side in
-      let most = side / options.chunkSide
-      return Size(
-        width: min(most, (size.width + chunk.width - 1) / chunk.width),
-        height: min(most, (size.height + chunk.height - 1) / chunk.height))
-    }
+    let chunk = options.chunk(in: size), inShard = options.chunksInShard(in: size)
     let folder = "\(group.folder)/\(level)"
     let array = try ZarrArrayFolder(
       folder,
@@ -97,6 +90,7 @@ final class OMEZarrContainer: ImageContainer {
       let names = JSONValue(groups.indices.map { "\($0)" })
       try OutputFolder.writeGroup(
         collection, version, attributes: ["ome": ["bioformats2raw.layout": 3, "version": .string(version.rawValue)]])
+      try OutputFolder.create(collection + "/OME")
       try OutputFolder.writeGroup(
         collection + "/OME", version, attributes: ["ome": ["series": names, "version": .string(version.rawValue)]])
     }

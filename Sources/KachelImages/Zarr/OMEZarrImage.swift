@@ -9,6 +9,7 @@ package final class OMEZarrImage: ImageSource {
   package let description: ImageDescription
   package let cacheBytes: Int
   private let scenes: [OMEZarrScene]
+  private let store: any ZarrStore
 
   private static let mostScenes = 10_000
 
@@ -30,6 +31,7 @@ package final class OMEZarrImage: ImageSource {
   package init(_ store: any ZarrStore, path: String, cacheBytes: Int) throws(ImageError) {
     self.path = path
     self.cacheBytes = cacheBytes
+    self.store = store
     let hierarchy = try ZarrHierarchy(store)
     scenes = try Self.scenes(of: hierarchy, path: path, cache: ZarrChunkCache(limit: cacheBytes))
     // Beside several images they would have to be looked for one by one.
@@ -265,5 +267,10 @@ package final class OMEZarrImage: ImageSource {
     guard !region.isEmpty, region.isBounded, let place = try? place(of: plane), place.position != nil else { return [] }
     let part = region.intersection(Region(place.level.size))
     return part.isEmpty ? [] : [part]
+  }
+
+  package func chunkFiles(ofScenes scenes: [Int]) throws -> ChunkFiles? {
+    guard !store.isRemote else { return nil }
+    return try ChunkFiles(of: scenes.map { self.scenes[$0].levels[0].array.path }, in: store.name)
   }
 }

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+package import KachelPixels
 
 /// How an OME-Zarr is stored.
 public struct OMEZarrOptions: Sendable, Hashable {
@@ -26,6 +27,22 @@ public struct OMEZarrOptions: Sendable, Hashable {
     self.chunkSide = chunkSide
     self.shardSide = shardSide
     self.levels = levels
+  }
+
+  /// The size of a chunk in a plane: none is larger than the plane.
+  package func chunk(in plane: Size) -> Size {
+    Size(width: min(chunkSide, plane.width), height: min(chunkSide, plane.height))
+  }
+
+  /// How many chunks of a plane are a shard; `nil` without shards. A shard is no larger than the plane, and its sides stay
+  /// multiples of the chunk's.
+  package func chunksInShard(in plane: Size) -> Size? {
+    let chunk = chunk(in: plane)
+    return shardSide.map { side in
+      Size(
+        width: min(side / chunkSide, (plane.width + chunk.width - 1) / chunk.width),
+        height: min(side / chunkSide, (plane.height + chunk.height - 1) / chunk.height))
+    }
   }
 
   /// Why an image cannot be stored so.

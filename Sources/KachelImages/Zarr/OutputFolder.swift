@@ -8,12 +8,14 @@ private import Foundation
 
 /// Creating the folders and files of an output, with errors that say what failed.
 enum OutputFolder {
+  /// Creates a folder in one that exists, if it is not there yet.
+  ///
+  /// Never more: when the folder of an output has vanished, as that of a network share does, another one of its name
+  /// would get the rest of the output only.
   static func create(_ path: String) throws(ImageError) {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw ImageError(.cannotWrite, file: path, "the folder cannot be created: \(error.localizedDescription)")
-    }
+    guard mkdir(path, 0o777) != 0, errno != EEXIST else { return }
+    throw ImageError(
+      .cannotWrite, file: path, "the folder cannot be created: \(String(cString: strerror(errno)))")
   }
 
   static func write(_ bytes: [UInt8], to path: String) throws(ImageError) {

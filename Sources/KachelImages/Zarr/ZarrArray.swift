@@ -17,7 +17,7 @@ public final class ZarrArray: Sendable {
   /// The shape of what is decoded at once.
   public var chunkShape: [Int] { layout.chunk.shape }
   /// The shape of a shard, where chunks lie in shards.
-  var shardShape: [Int]? { layout.shards.map { zip(chunkShape, $0.chunks).map { $0 * $1 } } }
+  package var shardShape: [Int]? { layout.shards.map { zip(chunkShape, $0.chunks).map { $0 * $1 } } }
   /// Whether numbers that are not stored are 0.
   var isFilledWithZeros: Bool { layout.fill.allSatisfy { $0 == 0 } }
   /// The dimensions' names, where the array has them.

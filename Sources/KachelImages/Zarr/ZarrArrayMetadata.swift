@@ -93,7 +93,11 @@ final class ZarrArrayFolder {
 
   /// Makes the folders that a file lies in.
   func makeFolders(for file: String) throws(ImageError) {
-    guard let end = file.lastIndex(of: "/"), madeFolders.insert(file[..<end]).inserted else { return }
-    try OutputFolder.create(String(file[..<end]))
+    guard let end = file.lastIndex(of: "/"), !madeFolders.contains(file[..<end]) else { return }
+    var path = folder
+    for name in file[..<end].dropFirst(folder.count).split(separator: "/") {
+      path += "/" + name
+      if madeFolders.insert(path[...]).inserted { try OutputFolder.create(path) }
+    }
   }
 }
