@@ -60,8 +60,14 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   }
 
   /// The certificate of a network that is run with these tiles.
-  init(_ facts: GraphFacts, _ plan: TilePlan, statistics: StatisticsScope? = nil, bound: String? = nil) {
+  init(
+    _ facts: GraphFacts, _ plan: TilePlan, statistics: StatisticsScope? = nil, bound: String? = nil,
+    rounding: String? = nil
+  ) {
     self.init(facts, plan)
+    if let rounding, promise == .exact {
+      reason = "but for the rounding of sums, which may depend on the tiles' size, as \(rounding)"
+    }
     self.statistics = statistics
     if let bound, let reason { self.reason = "\(reason), and the image's own cannot be taken, as \(bound)" }
   }

@@ -78,7 +78,7 @@ struct Planner {
         "a tile needs about \(needed), more than the \(options.memory) allowed; pass --memory with more")
     }
     let certificate = Certificate(
-      facts, best.plan, statistics: runNetwork.statistics, bound: runNetwork.bound)
+      facts, best.plan, statistics: runNetwork.statistics, bound: runNetwork.bound, rounding: runNetwork.rounding)
     if let requirement = options.requirement, !requirement.isMet(by: certificate.promise) {
       throw SegmentationError(
         .option, file: package.path, "the result would not be \(requirement.rawValue): \(certificate)")
@@ -112,6 +112,9 @@ struct Planner {
     }
     if package.metadata.border == nil, options.halo == .package || (options.halo == .automatic && needed == nil) {
       warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
+    }
+    if let reason = runNetwork.rounding {
+      warnings.append("the engine may round sums differently in tiles of another size, as \(reason)")
     }
     if let bound = runNetwork.bound {
       warnings.append("the network standardises every tile with its own statistics, as \(bound)")

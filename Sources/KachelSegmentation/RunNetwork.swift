@@ -26,6 +26,8 @@ struct RunNetwork: Sendable {
   let bound: String?
   /// The size that the network has though it gets tiles of another one.
   let ownSize: Size?
+  /// Why sums may be rounded differently from one size of tiles to another.
+  let rounding: String?
 
   /// - Throws: ``ModelError`` where the network cannot be run, ``SegmentationError`` where it cannot be run with the
   ///   statistics that are asked for.
@@ -38,18 +40,16 @@ struct RunNetwork: Sendable {
         "ZEN takes the statistics of every tile, so that --tiling zen does not go with --statistics \(asked.rawValue)")
     }
     guard !facts.inputStatistics.isEmpty else {
-      self.init(of: package, options, graph: package.graph, facts: facts)
+      try self.init(of: package, options, graph: package.graph, facts: facts)
       return
     }
     guard options.tiling == .aligned, asked != .tile else {
-      self.init(of: package, options, graph: package.graph, facts: facts, statistics: .tile)
+      try self.init(of: package, options, graph: package.graph, facts: facts, statistics: .tile)
       return
     }
+    let lifted: LiftedNetwork
     do throws(ModelError) {
-      let lifted = try package.liftingStandardization()
-      self.init(
-        of: package, options, graph: lifted.graph, facts: lifted.facts, standardization: lifted.standardization,
-        statistics: asked ?? .image)
+      lifted = try package.liftingStandardization()
     } catch {
       guard error.kind == .unsupported else { throw error }
       if let asked {
@@ -60,16 +60,29 @@ struct RunNetwork: Sendable {
           tile, or leave it out
           """)
       }
-      self.init(of: package, options, graph: package.graph, facts: facts, statistics: .tile, bound: error.reason)
+      try self.init(of: package, options, graph: package.graph, facts: facts, statistics: .tile, bound: error.reason)
+      return
     }
+    try self.init(
+      of: package, options, graph: lifted.graph, facts: lifted.facts, standardization: lifted.standardization,
+      statistics: asked ?? .image)
   }
 
   private init(
     of package: ModelPackage, _ options: SegmentationOptions, graph: ModelGraph, facts: GraphFacts,
     standardization: InputStandardization? = nil, statistics: StatisticsScope? = nil, bound: String? = nil
-  ) {
-    (self.graph, self.facts, self.standardization) = (graph, facts, standardization)
+  ) throws(ModelError) {
+    (self.facts, self.standardization) = (facts, standardization)
     (self.statistics, self.bound) = (statistics, bound)
+    var (graph, rounding) = (graph, nil as String?)
+    if facts.exactness == .exact, options.tiling == .aligned {
+      switch try graph.resolvingOverlaps(file: package.path) {
+      case .absent: break
+      case .resolved(let resolved): graph = resolved
+      case .kept(let reason): rounding = reason
+      }
+    }
+    (self.graph, self.rounding) = (graph, rounding)
     ownSize = Self.sizeThatMayChange(facts, graph, package.path, options)
   }
 

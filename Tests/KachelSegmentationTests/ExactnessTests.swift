@@ -23,6 +23,25 @@ import Testing
     #expect(tiled.values == one.values)
   }
 
+  /// A network whose transposed convolution overlaps: as it is, OpenVINO rounds its sums in another way for some sizes of
+  /// tiles, these among them.
+  @Test(arguments: [168, 172, 176, 220]) func overlapsAreAddedUpInOneOrder(side: Int) async throws {
+    let package = try ModelPackage(at: SharedData.path("models/tf/unet_rgb/unet_rgb.czmodel"))
+    let pixels = PixelBuffer(width: 0, height: 0, type: .uint8), size = Size(width: 400, height: 240)
+    try Example.image().read(Region(x: 300, y: 100, width: 400, height: 240), of: PlaneIndex(), into: pixels)
+    let values = pixels.bytes.flatMap { [$0, $0 / 2 + 50, 200 - $0 / 3] }
+    let image = ArrayImage(values, size: size, type: .uint8, layout: .rgb)
+    func scores(_ side: Int) async throws -> ScoreMap {
+      var options = SegmentationOptions()
+      (options.tileSide, options.memory) = (side, .gigabytes(4))
+      return try await ScoreMap(of: image, with: package, options: options) { _ in }
+    }
+    let one = try await scores(400), tiled = try await scores(side)
+    #expect(one.provenance.tiles.count == 1 && tiled.provenance.tiles.count > 1)
+    #expect(tiled.provenance.certificate == Certificate(promise: .exact))
+    #expect(tiled.channels == one.channels)
+  }
+
   @Test func anOddSizeIsExtendedTheSameWay() async throws {
     let package = try Example.package("nuclei.czann")
     let source = try Example.image(), pixels = PixelBuffer(width: 0, height: 0, type: .uint8)

@@ -71,6 +71,9 @@ struct ONNXAdditions {
 
   init(_ names: ONNXNames) { self.names = names }
 
+  /// Takes an operation of the graph as it is.
+  mutating func keep(_ node: ONNX_NodeProto) { nodes.append(node) }
+
   enum Attribute {
     case integer(String, Int)
     case integers(String, [Int])

@@ -49,6 +49,14 @@ struct ONNXDocument {
     return outline
   }
 
+  /// A weight with its content.
+  func tensor(_ name: String) -> ONNX_TensorProto? {
+    if let small = model.graph.initializer.first(where: { $0.name == name }) { return small }
+    guard let index = weights.firstIndex(where: { $0.name == name }), !incomplete.contains(name) else { return nil }
+    // The bytes are those of a graph with nothing but that weight.
+    return (try? ONNX_GraphProto(serializedBytes: bytes[weightRanges[index]]))?.initializer.first
+  }
+
   /// The file's bytes.
   func serialized() throws(BinaryEncodingError) -> [UInt8] {
     var options = BinaryEncodingOptions()
