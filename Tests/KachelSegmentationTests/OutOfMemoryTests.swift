@@ -65,7 +65,7 @@ private final class FailingRequest: InferenceRequest {
     let folder = try ScratchFolder()
     let output = folder.file("out.ome.zarr")
     var options = SegmentationOptions()
-    (options.tileSide, options.memory) = (tileSide, .gigabytes(4))
+    (options.tileSide, options.memory) = (tileSide, .gigabytes(16))
     let told = Mutex<[String]>([])
     let result = try await Segmentation(of: Example.image(), with: Example.package("nuclei.czann"), options: options)
       .write(to: SegmentationOutputs(result: output), engine: SmallEngine(mostPixels: mostPixels, failsLate: failsLate))
