@@ -54,7 +54,7 @@ struct ONNXDocument {
     if let small = model.graph.initializer.first(where: { $0.name == name }) { return small }
     guard let index = weights.firstIndex(where: { $0.name == name }), !incomplete.contains(name) else { return nil }
     // The bytes are those of a graph with nothing but that weight.
-    return (try? ONNX_GraphProto(serializedBytes: bytes[weightRanges[index]]))?.initializer.first
+    return (try? ONNX_GraphProto(serializedBytes: Array(bytes[weightRanges[index]])))?.initializer.first
   }
 
   /// The file's bytes.
