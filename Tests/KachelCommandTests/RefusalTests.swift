@@ -54,14 +54,14 @@ import Testing
     (["--dimension", "H=0", "--dimension", "H=1"], "it is given twice"),
     (["--tile-size", "0"], "a tile's side is 1 to 32768 pixels, not 0"),
     (["--require", "perfect"], "--require is exact or canonical, not perfect"),
-    (["--tile-size", "100", "--statistics", "tile"], "the network takes tiles that are 128 pixels high only, not 100"),
+    (["--tile-size", "100", "--tiling", "zen"], "the network takes tiles of 128 x 128 pixels only, not of 100"),
     (["--halo", "-1"], "--halo"),
     (["--statistics", "median"], "--statistics is image, tile, dataset, not median"),
     (["--statistics", "image", "--tiling", "zen"], "--tiling zen does not go with --statistics image"),
     (["--threads", "0"], "at least one thread is needed"),
     (["--minimum-confidence", "2"], "a confidence is 0 to 1, not 2.0"),
     (["--minimum-confidence", "nan"], "a confidence is 0 to 1, not nan"),
-    (["--memory", "1M"], "more than the 1 MB allowed; pass --memory with more"),
+    (["--memory", "1M"], "does not fit into 1 MB; pass --memory with more"),
     (["-o", "a", "--preview", "a"], "must have different names"),
   ]) func wrongOptions(_ options: [String], _ words: String) async throws {
     try await refusesSegment(nil, nil, options, 64, [words])

@@ -62,7 +62,8 @@ import Testing
   }
 
   @Test func jsonIsAllOfTheOutput() async throws {
-    let run = try await segment(Inputs.slide, Inputs.czmodel, ["--region", "0,0,64,64", "--json", "-o", "labels"])
+    let run = try await segment(
+      Inputs.slide, Inputs.czmodel, ["--region", "0,0,64,64", "--tile-size", "512", "--json", "-o", "labels"])
     #expect(run.status == 0)
     let provenance = try JSONDecoder().decode(Provenance.self, from: Data(run.output.utf8))
     #expect(provenance.model.format == "czmodel (XML 3.0.0)" && provenance.model.name == "Nuclei")
