@@ -11,6 +11,9 @@ struct TileProbe {
   let bytesPerPixel: Double
   let outputChannels: Int
 
+  /// The memory that a tile which is tried may take at least, in bytes.
+  private static let leastRoom = 64 << 20
+
   /// One probe at a time: it watches the memory of the whole process.
   private static let turn = Mutex(())
 
@@ -31,7 +34,9 @@ struct TileProbe {
           height: fixed.height ?? AxisGrid.roundUp(side, to: stride.height))
       }
       let sizes = fixed.width != nil && fixed.height != nil ? [size(0)] : [size(256), size(640)]
-      guard sizes.allSatisfy({ $0.area <= limit.bytes / (4 * channels) }) else {
+      // Small tiles are tried whatever is allowed: the least that would do is then known.
+      let room = max(limit.bytes, Self.leastRoom)
+      guard sizes.allSatisfy({ $0.area <= room / (4 * channels) }) else {
         throw SegmentationError(
           .memory, file: file, "a tile of \(sizes[0]) pixels does not fit into \(limit); pass --memory with more")
       }

@@ -52,6 +52,22 @@ struct KachelProcess {
       during: nil)
   }
 
+  /// Waits until a running process has said something on standard error.
+  ///
+  /// - Throws: ``EndedEarly`` where it ends before that.
+  static func wait(for text: String, from process: Int32, _ errors: () -> String) async throws {
+    while !errors().contains(text) {
+      guard kill(process, 0) == 0 else { throw EndedEarly(text: text, errors: errors()) }
+      try await Task.sleep(for: .milliseconds(10))
+    }
+  }
+
+  /// A process ended without having said what it was waited for.
+  struct EndedEarly: Error {
+    let text: String
+    let errors: String
+  }
+
   private func run(
     executable: String, _ arguments: [String], environment: [String: String],
     during: ((Int32, () -> String) async throws -> Void)?

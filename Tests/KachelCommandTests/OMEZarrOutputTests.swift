@@ -125,9 +125,9 @@ import Testing
   @Test(arguments: [SIGINT, SIGKILL]) func stopped(_ signal: Int32) async throws {
     try makeImage("image", .v04, sizes: [Size(width: 2600, height: 2600)], levels: 2)
     let before = try files
-    let run = try await kachel.run(["segment", "image", "-m", Inputs.quick, "-o", "image/labels/a"]) {
-      process, errors in
-      while !errors().contains("10 %: ") { try await Task.sleep(for: .milliseconds(20)) }
+    let arguments = ["segment", "image", "-m", try Inputs.quick, "-o", "image/labels/a", "--tile-size", "128"]
+    let run = try await kachel.run(arguments) { process, errors in
+      try await KachelProcess.wait(for: "10 %: ", from: process, errors)
       #expect(throws: ImageError.self) { try Image(at: kachel.folder.file("image/labels")) }
       kill(process, signal)
     }

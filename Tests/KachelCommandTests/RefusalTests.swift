@@ -61,7 +61,7 @@ import Testing
     (["--threads", "0"], "at least one thread is needed"),
     (["--minimum-confidence", "2"], "a confidence is 0 to 1, not 2.0"),
     (["--minimum-confidence", "nan"], "a confidence is 0 to 1, not nan"),
-    (["--memory", "1M"], "does not fit into 1 MB; pass --memory with more"),
+    (["--memory", "1M"], "more than the 1 MB allowed; pass --memory with more"),
     (["-o", "a", "--preview", "a"], "must have different names"),
   ]) func wrongOptions(_ options: [String], _ words: String) async throws {
     try await refusesSegment(nil, nil, options, 64, [words])

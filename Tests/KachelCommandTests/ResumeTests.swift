@@ -18,7 +18,7 @@ import Testing
   @Test func killedAtAnyMoment() async throws {
     let arguments =
       ["segment", try Inputs.slide, "-m", try Inputs.quick, "-o", "out.ome.zarr", "--preview", "p.png"]
-      + ["--confidence", "c.ome.tiff", "--region", "900,300,900,500"]
+      + ["--confidence", "c.ome.tiff", "--region", "900,300,900,500", "--tile-size", "128"]
     let undisturbed = try KachelProcess(), kachel = try KachelProcess()
     let first = try await undisturbed.run(arguments)
     #expect(first.status == 0, "\(first.errors)")
@@ -49,7 +49,7 @@ import Testing
   @Test func theFolderVanishes() async throws {
     let arguments =
       ["segment", try Inputs.slide, "-m", try Inputs.quick, "-o", "share/out.ome.zarr", "--chunk", "64"]
-      + ["--preview", "share/p.png", "--region", "900,300,900,500"]
+      + ["--preview", "share/p.png", "--region", "900,300,900,500", "--tile-size", "128"]
     let undisturbed = try KachelProcess(), kachel = try KachelProcess(), manager = FileManager.default
     let (share, away) = (kachel.folder.file("share"), kachel.folder.file("away"))
     for folder in [undisturbed.folder.file("share"), share] {
@@ -58,7 +58,7 @@ import Testing
     let first = try await undisturbed.run(arguments)
     #expect(first.status == 0, "\(first.errors)")
     let run = try await kachel.run(arguments) { process, errors in
-      while !errors().contains("10 %: ") && kill(process, 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
+      try await KachelProcess.wait(for: "10 %: ", from: process, errors)
       try manager.moveItem(atPath: share, toPath: away)
       try manager.createDirectory(atPath: share, withIntermediateDirectories: false)
     }

@@ -116,10 +116,10 @@ import Testing
   }
 
   @Test(arguments: [SIGINT, SIGTERM]) func stopped(_ signal: Int32) async throws {
-    let options = ["-o", "out.ome.zarr", "--preview", "p.png", "--confidence", "c.ome.zarr"]
+    let options = ["-o", "out.ome.zarr", "--preview", "p.png", "--confidence", "c.ome.zarr", "--tile-size", "512"]
     let run = try await kachel.run(["segment", Inputs.slide, "-m", Inputs.czmodel] + options) { process, errors in
       // The SavedModel lies unpacked, both OME-Zarrs are begun, and most of the tiles are still to come.
-      while !errors().contains("10 %: ") { try await Task.sleep(for: .milliseconds(20)) }
+      try await KachelProcess.wait(for: "10 %: ", from: process, errors)
       #expect(try kachel.written.count == 3 && kachel.leftTemporary.count == 1)
       kill(process, signal)
     }
