@@ -2,6 +2,7 @@
 import KachelEngines
 import KachelImages
 import KachelModels
+import KachelPixels
 import KachelTesting
 import Synchronization
 import Testing
@@ -14,19 +15,21 @@ private final class SmallEngine: Engine {
   private let mostPixels: Int
   /// Whether it fails when it runs rather than when it prepares.
   private let failsLate: Bool
+  /// What it says where it does not prepare a network.
+  private let refusal: String
   var name: String { own.name }
   var version: String { own.version }
   var device: Device { own.device }
   var precision: Precision { own.precision }
   var readsSavedModels: Bool { own.readsSavedModels }
 
-  init(mostPixels: Int, failsLate: Bool) throws {
+  init(mostPixels: Int, failsLate: Bool = false, refusal: String = "cannot prepare: std::bad_alloc") throws {
     own = try OpenVINO.load()
-    (self.mostPixels, self.failsLate) = (mostPixels, failsLate)
+    (self.mostPixels, self.failsLate, self.refusal) = (mostPixels, failsLate, refusal)
   }
 
   func read(_ source: NetworkSource, name: String) throws(EngineError) -> any Network {
-    SmallNetwork(own: try own.read(source, name: name), mostPixels: mostPixels, failsLate: failsLate)
+    SmallNetwork(own: try own.read(source, name: name), mostPixels: mostPixels, failsLate: failsLate, refusal: refusal)
   }
 }
 
@@ -34,12 +37,13 @@ private struct SmallNetwork: Network {
   let own: any Network
   let mostPixels: Int
   let failsLate: Bool
+  let refusal: String
   var inputs: [Port] { own.inputs }
   var outputs: [Port] { own.outputs }
 
   func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
     let isTooLarge = inputShape[1] * inputShape[2] > mostPixels
-    if isTooLarge && !failsLate { throw EngineError(.refused, name: "net", "cannot prepare: std::bad_alloc") }
+    if isTooLarge && !failsLate { throw EngineError(.refused, name: "net", refusal) }
     let compiled = try own.compile(inputShape: inputShape, threads: threads, streams: streams)
     return isTooLarge ? SmallCompiledNetwork(own: compiled) : compiled
   }
@@ -100,5 +104,41 @@ private final class FailingRequest: InferenceRequest {
   ])
   func messagesAreUnderstood(_ message: String, _ isMemory: Bool) {
     #expect(EngineError(.failed, name: "net", "OpenVINO failed: \(message)").isOutOfMemory == isMemory)
+  }
+}
+
+/// Networks of a fixed size, set to others.
+@Suite struct ResizableNetworkTests {
+  @Test func aSizeThatTheEngineRefusesIsTold() throws {
+    let package = try Example.package("nuclei.czmodel")
+    let segmentation = try Segmentation(of: Example.image(), with: package)
+    let network = try segmentation.network(SmallEngine(mostPixels: 512 * 512, refusal: "an odd size"))
+    #expect(network.inputs[0].shape == [1, nil, nil, 1] || network.inputs[0].shape == [nil, nil, nil, 1])
+    _ = try network.compile(inputShape: [1, 64, 128, 1], threads: 1, streams: 1)
+    #expect {
+      _ = try network.compile(inputShape: [1, 512, 520, 1], threads: 1, streams: 1)
+    } throws: {
+      "\($0)".contains("its size of 512 x 512 pixels cannot be changed; --tile-size 512 runs it as it is: an odd size")
+    }
+    // No multiple of the stride.
+    #expect(throws: EngineError.self) { try network.compile(inputShape: [1, 100, 128, 1], threads: 1, streams: 1) }
+  }
+
+  /// What keeps its size: where that is asked for, where ZEN runs it, and where its answer depends on it.
+  @Test func ownSizes() throws {
+    func shape(_ path: String, _ change: (inout SegmentationOptions) -> Void = { _ in }) throws -> [Int?] {
+      var options = SegmentationOptions()
+      change(&options)
+      let package = try ModelPackage(at: SharedData.path(path))
+      let network = try RunNetwork(of: package, options)
+      return [network.ownSize?.width, network.ownSize?.height]
+    }
+    #expect(try shape("example/nuclei.czmodel") == [512, 512] && shape("example/nuclei.czann") == [nil, nil])
+    #expect(try shape("example/nuclei.czmodel") { $0.tileSide = 512 } == [nil, nil])
+    #expect(try shape("example/nuclei.czmodel") { $0.tileSide = 256 } == [512, 512])
+    #expect(try shape("example/nuclei.czmodel") { $0.tiling = .zen } == [nil, nil])
+    #expect(try shape("models_large/PGC_20X_nucleus_detector.czseg") == [nil, nil])
+    #expect(try shape("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel") == [256, 256])
+    #expect(try shape("models/tf/seed_nuclei/simple_nuclei_segmodel.czmodel") { $0.statistics = .tile } == [nil, nil])
   }
 }
