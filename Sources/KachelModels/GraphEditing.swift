@@ -101,7 +101,7 @@ public struct GraphEditing: Sendable {
     try edited { editor throws(ModelError) in try editor.bypass(operations) }
   }
 
-  private func edited(_ edit: (inout any GraphEditor) throws(ModelError) -> Void) throws(ModelError) -> ModelGraph {
+  func edited(_ edit: (inout any GraphEditor) throws(ModelError) -> Void) throws(ModelError) -> ModelGraph {
     var editor: any GraphEditor
     switch graph {
     case .onnx(let bytes): editor = try ONNXEditor(bytes, file: file, member: member)
@@ -138,5 +138,7 @@ protocol GraphEditor {
   mutating func setBatch(_ size: Int?) throws(ModelError)
   mutating func moveChannelsLast() throws(ModelError)
   mutating func bypass(_ operations: [FoundStandardization.Bypass]) throws(ModelError)
+  /// - Returns: whether there was one over the channels, and it is taken away.
+  mutating func removeFinalSoftmax() throws(ModelError) -> Bool
   func graph() throws(ModelError) -> ModelGraph
 }

@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
+private import Foundation
 
 /// From the scores of a tile to labels: the class with the highest score, the first of equals.
 public struct ArgMax: Sendable {
   /// The label of every class.
   public let labels: [UInt16]
-  /// Pixels whose highest score is lower than this get the label 0.
+  /// Pixels whose highest score, or probability, is lower than this get the label 0.
   public let minimumScore: Float
+  /// Whether scores are the logarithms of probabilities that are not yet made to add up to 1. The probability of the class
+  /// with the highest is then 1 / sum(exp(logit - highest)), the softmax.
+  public let areLogits: Bool
 
-  public init(labels: [UInt16], minimumScore: Float = -.infinity) {
+  public init(labels: [UInt16], minimumScore: Float = -.infinity, areLogits: Bool = false) {
     self.labels = labels
     self.minimumScore = minimumScore
+    self.areLogits = areLogits
   }
 
-  /// What was seen among the highest scores.
+  /// The softmax of a pixel's logits.
+  public static func probabilities(ofLogits logits: [Float]) -> [Float] {
+    let highest = logits.max() ?? 0
+    let parts = logits.map { exp($0 - highest) }, sum = parts.reduce(0, +)
+    return parts.map { $0 / sum }
+  }
+
+  /// What was seen among the scores.
   public struct Report: Sendable {
+    /// Of the highest scores, or probabilities, of pixels; infinite where neither a confidence nor a least one is asked for.
     public var lowest = Float.infinity
     public var highest = -Float.infinity
-    /// Whether no score is infinite or not a number.
+    /// Whether no score is infinite or not a number. A logit may be that of the probability 0.
     public var isFinite = true
   }
 
@@ -39,39 +52,109 @@ public struct ArgMax: Sendable {
       : decide(scores, width, core, output.values(as: UInt16.self), confidence)
   }
 
-  /// One pixel after the other: the compiler keeps all that in registers, which it did not for groups of sixteen pixels.
   private func decide<Label: FixedWidthInteger & UnsignedInteger>(
     _ scores: UnsafePointer<Float>, _ width: Int, _ core: Region, _ output: UnsafeMutableBufferPointer<Label>,
     _ confidence: PixelBuffer?
   ) -> Report {
-    let classes = labels.count, minimum = minimumScore
-    let confidences = confidence?.values(as: UInt8.self)
-    var lowest = Float.infinity, highest = -Float.infinity, zeros: Float = 0
-    labels.map { Label(truncatingIfNeeded: $0) }.withUnsafeBufferPointer { table in
-      for y in 0..<core.height {
-        var pixel = scores + ((core.y + y) * width + core.x) * classes
-        for place in y * core.width..<(y + 1) * core.width {
-          var best = pixel[0], label = table[0]
-          // Stays 0 unless a score is infinite or not a number.
-          zeros += best * 0
-          var index = 1
-          while index < classes {
-            let next = pixel[index]
-            let isHigher = next > best
-            best = isHigher ? next : best
-            label = isHigher ? table[index] : label
-            zeros += next * 0
-            index += 1
-          }
-          lowest = best < lowest ? best : lowest
-          highest = best > highest ? best : highest
-          output[place] = best < minimum ? 0 : label
-          // Adding a half and truncating rounds. What is no number is not above 0.
-          if let confidences { confidences[place] = best > 0 ? UInt8(min(1, best) * 255 + 0.5) : 0 }
-          pixel += classes
-        }
+    let table = labels.map { Label(truncatingIfNeeded: $0) }
+    var report = Report()
+    var largest: UInt32 = 0
+    for y in 0..<core.height {
+      let row = scores + ((core.y + y) * width + core.x) * table.count
+      let decided = UnsafeMutableBufferPointer(rebasing: output[y * core.width..<(y + 1) * core.width])
+      if let confidence {
+        let certain = confidence.values(as: UInt8.self)[y * core.width..<(y + 1) * core.width]
+        decide(row, table, decided, UnsafeMutableBufferPointer(rebasing: certain), &report, &largest)
+      } else if minimumScore > -.infinity {
+        decide(row, table, decided, nil, &report, &largest)
+      } else if table.count == 2 {
+        chooseOfTwo(row, table[0], table[1], decided, &largest)
+      } else {
+        choose(row, table, decided, &largest)
       }
     }
-    return Report(lowest: lowest, highest: highest, isFinite: zeros == 0)
+    report.isFinite = largest < Self.infinity || (areLogits && haveProbabilities(scores, width, core))
+    return report
+  }
+
+  /// What an infinite number's bits are without its sign. Those of other numbers are less, and those of what is no number
+  /// more. Integers, as the compiler handles several pixels at once only where their order does not matter.
+  private static let infinity = Float.infinity.bitPattern
+
+  private static func magnitude(_ score: Float) -> UInt32 { score.bitPattern & ~(1 << 31) }
+
+  private func chooseOfTwo<Label: FixedWidthInteger & UnsignedInteger>(
+    _ row: UnsafePointer<Float>, _ first: Label, _ second: Label, _ output: UnsafeMutableBufferPointer<Label>,
+    _ largest: inout UInt32
+  ) {
+    var most = largest
+    for place in output.indices {
+      let (a, b) = (row[2 * place], row[2 * place + 1])
+      most = max(most, max(Self.magnitude(a), Self.magnitude(b)))
+      output[place] = b > a ? second : first
+    }
+    largest = most
+  }
+
+  private func choose<Label: FixedWidthInteger & UnsignedInteger>(
+    _ row: UnsafePointer<Float>, _ table: [Label], _ output: UnsafeMutableBufferPointer<Label>, _ largest: inout UInt32
+  ) {
+    var (pixel, most) = (row, largest)
+    table.withUnsafeBufferPointer { table in
+      for place in output.indices {
+        var best = pixel[0], label = table[0]
+        most = max(most, Self.magnitude(best))
+        var index = 1
+        while index < table.count {
+          let next = pixel[index]
+          most = max(most, Self.magnitude(next))
+          let isHigher = next > best
+          best = isHigher ? next : best
+          label = isHigher ? table[index] : label
+          index += 1
+        }
+        output[place] = label
+        pixel += table.count
+      }
+    }
+    largest = most
+  }
+
+  /// As ``choose(_:_:_:_:)``, and how sure that is.
+  private func decide<Label: FixedWidthInteger & UnsignedInteger>(
+    _ row: UnsafePointer<Float>, _ table: [Label], _ output: UnsafeMutableBufferPointer<Label>,
+    _ confidence: UnsafeMutableBufferPointer<UInt8>?, _ report: inout Report, _ largest: inout UInt32
+  ) {
+    choose(row, table, output, &largest)
+    let (classes, minimum) = (table.count, minimumScore)
+    var pixel = row
+    for place in output.indices {
+      var best = pixel[0]
+      for index in 1..<max(1, classes) where pixel[index] > best { best = pixel[index] }
+      if areLogits {
+        var sum: Float = 0
+        for index in 0..<classes { sum += exp(pixel[index] - best) }
+        best = 1 / sum
+      }
+      report.lowest = best < report.lowest ? best : report.lowest
+      report.highest = best > report.highest ? best : report.highest
+      if best < minimum { output[place] = 0 }
+      // Adding a half and truncating rounds. What is no number is not above 0.
+      confidence?[place] = best > 0 ? UInt8(min(1, best) * 255 + 0.5) : 0
+      pixel += classes
+    }
+  }
+
+  /// Whether a softmax makes numbers of all logits.
+  private func haveProbabilities(_ scores: UnsafePointer<Float>, _ width: Int, _ core: Region) -> Bool {
+    for y in core.y..<core.maxY {
+      let row = UnsafeBufferPointer(
+        start: scores + (y * width + core.x) * labels.count, count: core.width * labels.count)
+      for start in stride(from: 0, to: row.count, by: labels.count) {
+        let pixel = row[start..<start + labels.count]
+        guard pixel.allSatisfy({ $0 < .infinity }), pixel.contains(where: { $0 > -.infinity }) else { return false }
+      }
+    }
+    return true
   }
 }

@@ -66,21 +66,22 @@ public struct MeasuredError: Codable, Sendable, Hashable, CustomStringConvertibl
 
   private mutating func compare(_ slots: [TileSlot], _ places: [Region], _ region: Region, _ layout: ResultLayout) {
     guard !region.isEmpty else { return }
-    let channels = layout.channels, isClasses = if case .labels = layout.kind { true } else { false }
+    let channels = layout.channels
+    let argMax = if case .labels(let argMax, _, _) = layout.kind { argMax } else { nil as ArgMax? }
     let scores = slots.map { $0.scores.bindMemory(to: Float.self) }
     for y in region.y..<region.maxY {
       for x in region.x..<region.maxX {
-        let starts = places.map { ((y - $0.y) * $0.width + x - $0.x) * channels }
-        var (largest, best, otherBest) = (Float(0), 0, 0)
-        for channel in 0..<channels {
-          let own = scores[0][starts[0] + channel], other = scores[1][starts[1] + channel]
-          largest = max(largest, abs(own - other))
-          if own > scores[0][starts[0] + best] { best = channel }
-          if other > scores[1][starts[1] + otherBest] { otherBest = channel }
+        let pixel = zip(scores, places).map { scores, place in
+          let start = ((y - place.y) * place.width + x - place.x) * channels
+          return Array(scores[start..<start + channels])
         }
+        let compared = argMax?.areLogits == true ? pixel.map(ArgMax.probabilities) : pixel
+        let largest = zip(compared[0], compared[1]).reduce(0) { max($0, abs($1.0 - $1.1)) }
+        // The first of the largest, as for labels.
+        let classes = pixel.map { scores in scores.indices.max { scores[$0] < scores[$1] } }
         largestDifference = max(largestDifference, largest)
         pixels += 1
-        differing += (isClasses ? best != otherBest : largest > 0) ? 1 : 0
+        differing += (argMax != nil ? classes[0] != classes[1] : largest > 0) ? 1 : 0
       }
     }
   }

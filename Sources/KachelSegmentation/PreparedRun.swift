@@ -137,7 +137,8 @@ struct PreparedRun: Sendable {
         throw SegmentationError(.mismatch, file: segmentation.package.path, "label values must be 1 to 65535")
       }
       let argMax = ArgMax(
-        labels: values.map { UInt16($0) }, minimumScore: segmentation.options.minimumConfidence ?? -.infinity)
+        labels: values.map { UInt16($0) }, minimumScore: segmentation.options.minimumConfidence ?? -.infinity,
+        areLogits: segmentation.runNetwork.givesLogits)
       kind = .labels(
         argMax, highest <= 255 ? .uint8 : .uint16,
         classes: metadata.classes.map { LabelDescription(value: $0.labelValue, name: $0.name, color: $0.color) })

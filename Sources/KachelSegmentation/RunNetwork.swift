@@ -14,7 +14,8 @@ public enum StatisticsScope: String, Codable, Sendable, Hashable, CaseIterable {
 }
 
 /// A package's network as a run takes it: with the standardisation of its input taken out of it, where the run does that,
-/// and for tiles of any size, where their size does not show in the result.
+/// for tiles of any size, where their size does not show in the result, and without a softmax at its end, where classes are
+/// chosen.
 struct RunNetwork: Sendable {
   let graph: ModelGraph
   let facts: GraphFacts
@@ -28,6 +29,8 @@ struct RunNetwork: Sendable {
   let ownSize: Size?
   /// Why sums may be rounded differently from one size of tiles to another.
   let rounding: String?
+  /// Whether the network gives logits, of which it made probabilities by a softmax at its end.
+  let givesLogits: Bool
 
   /// - Throws: ``ModelError`` where the network cannot be run, ``SegmentationError`` where it cannot be run with the
   ///   statistics that are asked for.
@@ -82,6 +85,10 @@ struct RunNetwork: Sendable {
       case .kept(let reason): rounding = reason
       }
     }
+    // ZEN chooses among probabilities.
+    let isChoice = options.tiling == .aligned && package.metadata.kind.isSemanticSegmentation
+    let logits = isChoice ? try GraphEditing(graph, file: package.path).removingFinalSoftmax() : nil
+    (graph, givesLogits) = (logits ?? graph, logits != nil)
     (self.graph, self.rounding) = (graph, rounding)
     ownSize = Self.sizeThatMayChange(facts, graph, package.path, options)
   }

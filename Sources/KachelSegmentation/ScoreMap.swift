@@ -21,7 +21,10 @@ struct ScoreMap {
     let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-prove-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: false)
     defer { try? FileManager.default.removeItem(at: folder) }
+    // What is compared is the network that a run takes, whose scores for classes may be logits.
+    let givesLogits = try RunNetwork(of: package, options).givesLogits
     var package = package
+    if givesLogits, let graph = try GraphEditing(package.graph, file: package.path).removingFinalSoftmax() { package.graph = graph }
     package.metadata.kind = .regression
     let path = folder.appending(path: "scores.ome.zarr").path
     var outputs = SegmentationOutputs(result: path)
@@ -40,7 +43,15 @@ struct ScoreMap {
       try stored.read(Region(size), of: PlaneIndex(channel: channel), into: pixels)
       channels.append(Array(pixels.values(as: Float.self)))
     }
+    if givesLogits { Self.makeProbabilities(of: &channels) }
     self.channels = channels
+  }
+
+  private static func makeProbabilities(of channels: inout [[Float]]) {
+    for pixel in channels[0].indices {
+      let probabilities = ArgMax.probabilities(ofLogits: channels.map { $0[pixel] })
+      for channel in channels.indices { channels[channel][pixel] = probabilities[channel] }
+    }
   }
 
   /// Begins a run and stops it when half of its tiles are decided.

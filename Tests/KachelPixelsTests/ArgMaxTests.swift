@@ -21,8 +21,11 @@ import Testing
     let scores = Self.scores(tile.area * classes)
     let labels = (0..<classes).map { UInt16($0 * 3 + 1) }
     for (type, minimum) in [(PixelType.uint8, Float(-1)), (.uint16, 0.6)] {
-      let output = PixelBuffer(width: 0, height: 0, type: type)
+      let output = PixelBuffer(width: 0, height: 0, type: type), plain = PixelBuffer(width: 0, height: 0, type: type)
       let confidence = PixelBuffer(width: 0, height: 0, type: .uint8)
+      _ = scores.withUnsafeBufferPointer {
+        ArgMax(labels: labels).decide($0.baseAddress!, width: tile.width, core: core, into: plain, type: type)
+      }
       let report = scores.withUnsafeBufferPointer {
         ArgMax(labels: labels, minimumScore: minimum).decide(
           $0.baseAddress!, width: tile.width, core: core, into: output, type: type, confidence: confidence)
@@ -39,6 +42,9 @@ import Testing
           let got =
             type == .uint8 ? UInt16(output.values(as: UInt8.self)[place]) : output.values(as: UInt16.self)[place]
           #expect(got == expected)
+          let without =
+            type == .uint8 ? UInt16(plain.values(as: UInt8.self)[place]) : plain.values(as: UInt16.self)[place]
+          #expect(without == labels[(values.firstIndex(of: best) ?? 0) - start])
           #expect(confidence.values(as: UInt8.self)[place] == UInt8(best * 255 + 0.5))
           (lowest, highest) = (min(lowest, best), max(highest, best))
         }
@@ -48,19 +54,71 @@ import Testing
     }
   }
 
+  @Test(arguments: [2, 3, 7], [PixelType.uint8, .uint16])
+  func logitsAreDecidedAsTheirProbabilities(classes: Int, type: PixelType) {
+    let width = 33, region = Region(x: 2, y: 0, width: 30, height: 3)
+    let logits = Self.scores(width * 3 * classes).map { $0 * 20 - 10 }
+    let labels = (0..<classes).map { UInt16($0 * 3 + 1) }
+    func decide(_ minimum: Float, _ confidence: PixelBuffer?) -> (report: ArgMax.Report, labels: [Int]) {
+      let output = PixelBuffer(width: 0, height: 0, type: type)
+      let report = logits.withUnsafeBufferPointer {
+        ArgMax(labels: labels, minimumScore: minimum, areLogits: true).decide(
+          $0.baseAddress!, width: width, core: region, into: output, type: type, confidence: confidence)
+      }
+      let values = type == .uint8 ? output.values(as: UInt8.self).map(Int.init) : output.values(as: UInt16.self).map(Int.init)
+      return (report, values)
+    }
+    let certain = PixelBuffer(width: 0, height: 0, type: .uint8)
+    let plain = decide(-.infinity, nil), withConfidence = decide(-.infinity, certain), sure = decide(0.8, nil)
+    #expect(plain.report.isFinite && withConfidence.report.isFinite)
+    #expect(plain.labels == withConfidence.labels)
+    var unsure = 0
+    for place in 0..<region.area {
+      let pixel = place / region.width * width + place % region.width + region.x
+      let own = Array(logits[pixel * classes..<(pixel + 1) * classes])
+      let probabilities = ArgMax.probabilities(ofLogits: own), best = probabilities.max() ?? 0
+      #expect(abs(probabilities.reduce(0, +) - 1) < 1e-6)
+      #expect(plain.labels[place] == Int(labels[own.firstIndex(of: own.max() ?? 0) ?? 0]))
+      #expect(abs(Float(certain.values(as: UInt8.self)[place]) - best * 255) <= 0.501)
+      guard abs(best - 0.8) > 1e-6 else { continue }
+      #expect(sure.labels[place] == (best < 0.8 ? 0 : plain.labels[place]))
+      unsure += best < 0.8 ? 1 : 0
+    }
+    #expect(unsure > 0 && unsure < region.area)
+  }
+
+  private static let impossible: [([Float], Bool)] = [
+    ([-.infinity, 1], true), ([1, -.infinity], true), ([-.infinity, -.infinity], false), ([.infinity, 1], false),
+    ([.nan, 1], false), ([1, -.nan], false),
+  ]
+
+  /// A class may be impossible, but there must be one that is not.
+  @Test(arguments: impossible) func logitsOfImpossibleClasses(pixel: [Float], isFinite: Bool) {
+    let logits = Array(repeating: 3, count: 40) + pixel + [0, 0]
+    for confidence in [nil, PixelBuffer(width: 0, height: 0, type: .uint8)] {
+      let report = logits.withUnsafeBufferPointer {
+        ArgMax(labels: [1, 2], areLogits: true).decide(
+          $0.baseAddress!, width: 22, core: Region(x: 0, y: 0, width: 22, height: 1),
+          into: PixelBuffer(width: 0, height: 0, type: .uint8), type: .uint8, confidence: confidence)
+      }
+      #expect(report.isFinite == isFinite)
+    }
+  }
+
   @Test(arguments: [Float.nan, .infinity, -.infinity])
   func tellsScoresThatAreNoNumbers(bad: Float) {
     for place in [0, 33, 63] {
       var scores = Self.scores(64)
       scores[place] = bad
       let output = PixelBuffer(width: 0, height: 0, type: .uint8)
-      let confidence = PixelBuffer(width: 0, height: 0, type: .uint8)
-      let report = scores.withUnsafeBufferPointer {
-        ArgMax(labels: [1, 2]).decide(
-          $0.baseAddress!, width: 32, core: Region(x: 0, y: 0, width: 32, height: 1), into: output, type: .uint8,
-          confidence: confidence)
+      for confidence in [nil, PixelBuffer(width: 0, height: 0, type: .uint8)] {
+        let report = scores.withUnsafeBufferPointer {
+          ArgMax(labels: [1, 2]).decide(
+            $0.baseAddress!, width: 32, core: Region(x: 0, y: 0, width: 32, height: 1), into: output, type: .uint8,
+            confidence: confidence)
+        }
+        #expect(!report.isFinite)
       }
-      #expect(!report.isFinite)
     }
   }
 }

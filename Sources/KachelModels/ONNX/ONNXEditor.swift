@@ -218,6 +218,17 @@ struct ONNXEditor: GraphEditor {
     isChanged = true
   }
 
+  /// Takes an operation away; what read its result reads `source`, the result of another operation.
+  mutating func remove(at place: Int, source: String) {
+    let result = document.model.graph.node.remove(at: place).output.first
+    document.model.graph.valueInfo.removeAll { $0.name == source }
+    if result == outputName {
+      rename(source, to: outputName)
+    } else if let result {
+      redirectReaders(of: result, to: source)
+    }
+  }
+
   /// Gives a value another name.
   private mutating func rename(_ name: String, to other: String) {
     redirectReaders(of: name, to: other)

@@ -113,6 +113,9 @@ struct SavedModelEditor: GraphEditor {
     }
   }
 
+  /// The value that is the network's output, by its node in the graph.
+  var outputReference: String { signature.outputs[outputKey]?.name ?? "" }
+
   func size(_ axis: Int) -> Int? { Self.size(signature.inputs[inputKey], axis) }
   func outputSize(_ axis: Int) -> Int? { Self.size(signature.outputs[outputKey], axis) }
 
@@ -186,7 +189,7 @@ struct SavedModelEditor: GraphEditor {
       }
       meta.graphDef.library.function[body].ret[name] = add(&builder, source)
     } else {
-      let source = signature.outputs[outputKey]?.name ?? ""
+      let source = outputReference
       signature.outputs[outputKey]?.name = add(&builder, source) + ":0"
     }
     update(body) { $0 += builder.nodes }
@@ -196,7 +199,7 @@ struct SavedModelEditor: GraphEditor {
   /// Which result of the signature's function is the network's output.
   private func resultName(_ function: Int) throws(ModelError) -> String {
     let definition = meta.graphDef.library.function[function].signature
-    var reference = signature.outputs[outputKey]?.name ?? ""
+    var reference = outputReference
     for _ in 0..<8 {
       guard let node = meta.graphDef.node.first(where: { $0.name == nodeName(reference) }) else { break }
       if node.op == "Identity", let source = node.input.first {
