@@ -13,7 +13,7 @@ extension GraphEditing {
     do throws(ModelError) {
       let graph = try edited { editor throws(ModelError) in isRemoved = try editor.removeFinalSoftmax() }
       return isRemoved ? graph : nil
-    } catch where error.kind == .unsupported {
+    } catch  where error.kind == .unsupported {
       return nil
     }
   }
@@ -74,7 +74,8 @@ extension SavedModelEditor {
         let index = library.firstIndex(where: { $0.signature.name == called }),
         nodes.count(where: { $0.attr["f"].map(SavedModelGraph.functionNames) == [called] }) == 1,
         case let outputs = library[index].signature.outputArg,
-        case let parts = reference.split(separator: ":"), let output = parts.count > 1 ? Int(parts[parts.count - 1]) : 0,
+        case let parts = reference.split(separator: ":"),
+        let output = parts.count > 1 ? Int(parts[parts.count - 1]) : 0,
         outputs.indices.contains(output), let result = library[index].ret[outputs[output].name]
       {
         (function, reference) = (index, result)

@@ -24,7 +24,9 @@ struct ScoreMap {
     // What is compared is the network that a run takes, whose scores for classes may be logits.
     let givesLogits = try RunNetwork(of: package, options).givesLogits
     var package = package
-    if givesLogits, let graph = try GraphEditing(package.graph, file: package.path).removingFinalSoftmax() { package.graph = graph }
+    if givesLogits, let graph = try GraphEditing(package.graph, file: package.path).removingFinalSoftmax() {
+      package.graph = graph
+    }
     package.metadata.kind = .regression
     let path = folder.appending(path: "scores.ome.zarr").path
     var outputs = SegmentationOutputs(result: path)

@@ -65,7 +65,8 @@ import Testing
         ArgMax(labels: labels, minimumScore: minimum, areLogits: true).decide(
           $0.baseAddress!, width: width, core: region, into: output, type: type, confidence: confidence)
       }
-      let values = type == .uint8 ? output.values(as: UInt8.self).map(Int.init) : output.values(as: UInt16.self).map(Int.init)
+      let values =
+        type == .uint8 ? output.values(as: UInt8.self).map(Int.init) : output.values(as: UInt16.self).map(Int.init)
       return (report, values)
     }
     let certain = PixelBuffer(width: 0, height: 0, type: .uint8)
