@@ -14,6 +14,7 @@ struct KachelCommand: AsyncParsableCommand {
     ])
 
   static func main() async {
+    ProcessMemory.shareAmongThreads()
     do {
       var command = try parseAsRoot()
       if var command = command as? any AsyncParsableCommand {

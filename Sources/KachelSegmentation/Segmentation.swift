@@ -233,10 +233,15 @@ public struct Segmentation: Sendable {
         cacheBytes: cacheBytes,
         wantsConfidence: outputs.confidence != nil)
     }
-    let bytesPerPixel = mapping.sources.reduce(0) { sum, source in
+    let channelBytes = mapping.sources.map { source in
       let channel = description.channels[source.channel]
-      return sum + channel.layout.samples * channel.pixelType.size
+      return channel.layout.samples * channel.pixelType.size
     }
+    let bytesPerPixel = channelBytes.reduce(0, +)
+    // One of each request's tiles is read at a time, a piece of the image after the other: as it is in the file, as that
+    // is unpacked, and its pixels.
+    let piece = selection.scenes.compactMap { description.scenes[$0].levels.first?.tile?.area }.max() ?? 1 << 20
+    otherBytes += min(2, threads) * 3 * min(piece, 1 << 24) * (channelBytes.max() ?? 1)
     if options.background != nil {
       let planes = selection.scenes.indices.flatMap { scene in selection.planes(scene: scene).map { _ in sizes[scene] }
       }

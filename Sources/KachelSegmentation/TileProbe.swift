@@ -17,8 +17,8 @@ struct TileProbe {
   /// One probe at a time: it watches the memory of the whole process.
   private static let turn = Mutex(())
 
-  /// Runs the network on zeros: on two small tiles, whose difference tells what a pixel costs, or on the only tile that
-  /// it takes.
+  /// Runs the network on zeros: on a small tile, and on a larger one where memory allows, whose difference tells what a
+  /// pixel costs; or on the only tile that it takes.
   ///
   /// - Parameter fixed: the height and width that the network fixes.
   /// - Throws: `memory` where not even the buffers of that tile fit.
@@ -26,37 +26,33 @@ struct TileProbe {
     _ network: any Network, fixed: (height: Int?, width: Int?), stride: Size, channels: Int, threads: Int,
     limit: MemoryLimit, file: String
   ) throws -> TileProbe {
-    try turn.withLock { _ in
-      let before = ProcessMemory.resident ?? 0
-      func size(_ side: Int) -> Size {
-        Size(
-          width: fixed.width ?? AxisGrid.roundUp(side, to: stride.width),
-          height: fixed.height ?? AxisGrid.roundUp(side, to: stride.height))
+    func size(_ side: Int) -> Size {
+      Size(
+        width: fixed.width ?? AxisGrid.roundUp(side, to: stride.width),
+        height: fixed.height ?? AxisGrid.roundUp(side, to: stride.height))
+    }
+    let (small, large) = (size(256), size(640))
+    // A small tile is tried whatever is allowed: the least that would do is then known.
+    guard small.area <= max(limit.bytes, leastRoom) / (4 * channels) else {
+      throw SegmentationError(
+        .memory, file: file, "a tile of \(small) pixels does not fit into \(limit); pass --memory with more")
+    }
+    return try turn.withLock { _ in
+      let first = try trial(network, [1, small.height, small.width, channels], threads)
+      let perPixel = Double(first.peak - first.compiled) / Double(small.area)
+      guard large.area > small.area else {
+        return TileProbe(fixedBytes: first.compiled, bytesPerPixel: perPixel, outputChannels: first.outputChannels)
       }
-      let sizes = fixed.width != nil && fixed.height != nil ? [size(0)] : [size(256), size(640)]
-      // Small tiles are tried whatever is allowed: the least that would do is then known.
-      let room = max(limit.bytes, Self.leastRoom)
-      guard sizes.allSatisfy({ $0.area <= room / (4 * channels) }) else {
-        throw SegmentationError(
-          .memory, file: file, "a tile of \(sizes[0]) pixels does not fit into \(limit); pass --memory with more")
+      let more = perPixel * Double(large.area - small.area) * 1.25
+      var slope = perPixel
+      if first.peak + Int(more) + 4 * (channels + first.outputChannels) * large.area <= limit.bytes {
+        let second = try trial(network, [1, large.height, large.width, channels], threads)
+        slope = max(perPixel / 2, Double(second.peak - first.peak) / Double(large.area - small.area))
       }
-      var peaks: [Int] = []
-      var outputChannels = 0
-      for size in sizes {
-        let (peak, shape) = try peak(network, [1, size.height, size.width, channels], threads)
-        peaks.append(peak)
-        outputChannels = shape.last ?? 0
-      }
-      // The larger tile alone bounds what a pixel costs: the difference may be lost in what the allocator kept.
-      let whole = Double(max(0, peaks[peaks.count - 1] - before)) / Double(sizes[sizes.count - 1].area)
-      guard sizes.count == 2, sizes[1].area > sizes[0].area else {
-        return TileProbe(fixedBytes: before, bytesPerPixel: whole, outputChannels: outputChannels)
-      }
-      let slope = Double(peaks[1] - peaks[0]) / Double(sizes[1].area - sizes[0].area)
-      let perPixel = coarse(max(slope, whole / 4))
+      slope = coarse(slope)
       return TileProbe(
-        fixedBytes: max(before, peaks[0] - Int(perPixel * Double(sizes[0].area))), bytesPerPixel: perPixel,
-        outputChannels: outputChannels)
+        fixedBytes: max(first.compiled, first.peak - Int(slope * Double(small.area))), bytesPerPixel: slope,
+        outputChannels: first.outputChannels)
     }
   }
 
@@ -67,13 +63,17 @@ struct TileProbe {
     return step
   }
 
-  /// The most memory that the process held while the network ran, less the buffers, and the output's shape.
-  private static func peak(_ network: any Network, _ shape: [Int], _ threads: Int) throws -> (Int, [Int]) {
-    let compiled = try network.compile(inputShape: shape, threads: threads, streams: 1)
-    let slot = try TileSlot(sources: 0, network: compiled)
+  /// What the process holds with the network prepared for a tile, and at most while it runs, less the buffers.
+  private static func trial(
+    _ network: any Network, _ shape: [Int], _ threads: Int
+  ) throws -> (compiled: Int, peak: Int, outputChannels: Int) {
+    let network = try network.compile(inputShape: shape, threads: threads, streams: 1)
+    let compiled = ProcessMemory.resident ?? 0
+    let slot = try TileSlot(sources: 0, network: network)
     slot.input.initializeMemory(as: UInt8.self, repeating: 0)
     ProcessMemory.resetPeak()
     try slot.request.run(input: slot.input, output: slot.scores)
-    return ((ProcessMemory.peak ?? 0) - slot.input.count - slot.scores.count, compiled.outputShape)
+    let peak = (ProcessMemory.peak ?? 0) - slot.input.count - slot.scores.count
+    return (compiled, max(compiled, peak), network.outputShape.last ?? 0)
   }
 }

@@ -131,11 +131,20 @@ package struct CZIDecoder: Sendable {
     guard payload.count <= 2 * count + 65536 else {
       throw damaged(payload.lowerBound, "\(payload.count) bytes of compressed data for \(count) bytes of pixels")
     }
-    let encoded = try ImageError.wrapping { () throws(BytesError) in
-      try source.read(at: payload.lowerBound, count: payload.count)
+    return try withEncoded(payload) { (encoded) throws(ImageError) in
+      try [UInt8](count: count) { (output) throws(ImageError) in
+        if let problem = decode(encoded, output) { throw damaged(payload.lowerBound, problem) }
+      }
     }
-    return try [UInt8](count: count) { (output) throws(ImageError) in
-      if let problem = encoded.withUnsafeBytes({ decode($0, output) }) { throw damaged(payload.lowerBound, problem) }
+  }
+
+  /// Reads encoded pixels for a moment.
+  private func withEncoded(
+    _ payload: Range<Int>, _ body: (UnsafeRawBufferPointer) throws(ImageError) -> [UInt8]
+  ) throws(ImageError) -> [UInt8] {
+    try Scratch.withBytes(payload.count) { (encoded) throws(ImageError) in
+      try ImageError.wrapping { () throws(BytesError) in try source.read(at: payload.lowerBound, into: encoded) }
+      return try body(UnsafeRawBufferPointer(encoded))
     }
   }
 
@@ -171,20 +180,19 @@ package struct CZIDecoder: Sendable {
     guard payload.count - header <= count + count / 16 + 4096 else {
       throw damaged(payload.lowerBound, "\(payload.count) bytes of Zstd for \(count) bytes of pixels")
     }
-    let encoded = try ImageError.wrapping { () throws(BytesError) in
-      try source.read(at: payload.lowerBound, count: payload.count)
-    }
-    let size = encoded.withUnsafeBytes { Zstandard.contentSize(of: .init(rebasing: $0[header...])) }
-    guard size == count else {
-      let found = size.map { "\($0) bytes" } ?? "an unknown size"
-      throw damaged(
-        payload.lowerBound, "the Zstd frame says \(found), but the sub-block has \(count) bytes of pixels")
-    }
-    return try [UInt8](count: count) { (output) throws(ImageError) in
-      let problem = encoded.withUnsafeBytes {
-        CZIZstandard.decompress(.init(rebasing: $0[header...]), isPacked: isPacked, into: output)
+    return try withEncoded(payload) { (encoded) throws(ImageError) in
+      let frame = UnsafeRawBufferPointer(rebasing: encoded[header...])
+      let size = Zstandard.contentSize(of: frame)
+      guard size == count else {
+        let found = size.map { "\($0) bytes" } ?? "an unknown size"
+        throw damaged(
+          payload.lowerBound, "the Zstd frame says \(found), but the sub-block has \(count) bytes of pixels")
       }
-      if let problem { throw damaged(payload.lowerBound, problem) }
+      return try [UInt8](count: count) { (output) throws(ImageError) in
+        if let problem = CZIZstandard.decompress(frame, isPacked: isPacked, into: output) {
+          throw damaged(payload.lowerBound, problem)
+        }
+      }
     }
   }
 

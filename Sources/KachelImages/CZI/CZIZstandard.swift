@@ -13,11 +13,11 @@ enum CZIZstandard {
     _ frame: UnsafeRawBufferPointer, isPacked: Bool, into output: UnsafeMutableRawBufferPointer
   ) -> String? {
     guard isPacked else { return Zstandard.decompress(frame, into: output) }
-    let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: output.count, alignment: 64)
-    defer { packed.deallocate() }
-    if let problem = Zstandard.decompress(frame, into: packed) { return problem }
-    HiLo.unpack(UnsafeRawBufferPointer(packed), into: output)
-    return nil
+    return Scratch.withBytes(output.count) { packed in
+      if let problem = Zstandard.decompress(frame, into: packed) { return problem }
+      HiLo.unpack(UnsafeRawBufferPointer(packed), into: output)
+      return nil
+    }
   }
 }
 
@@ -39,10 +39,10 @@ struct CZITileCodec: TileCodec {
     guard Self.isPacked(pixels) else {
       return Self.header(isPacked: false) + Zstandard.compress(bytes, level: Self.level)
     }
-    let packed = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 64)
-    defer { packed.deallocate() }
-    HiLo.pack(bytes, into: packed)
-    return Self.header(isPacked: true) + Zstandard.compress(UnsafeRawBufferPointer(packed), level: Self.level)
+    return Scratch.withBytes(bytes.count) { packed in
+      HiLo.pack(bytes, into: packed)
+      return Self.header(isPacked: true) + Zstandard.compress(UnsafeRawBufferPointer(packed), level: Self.level)
+    }
   }
 
   func decode(_ bytes: [UInt8], into pixels: PixelBuffer) throws(ImageError) {
