@@ -21,8 +21,9 @@ package enum Scratch {
   package static func withBytes<Result, Failure: Error>(
     _ count: Int, _ body: (UnsafeMutableRawBufferPointer) throws(Failure) -> Result
   ) throws(Failure) -> Result {
-    let piece =
-      takeSpare(count) ?? Piece(bytes: .allocate(byteCount: max(1, (count + count / 8 + 65535) & ~65535), alignment: 64))
+    // Blocks of one image differ a little.
+    let rounded = (count + count / 8 + 1 + 65535) & ~65535
+    let piece = takeSpare(count) ?? Piece(bytes: .allocate(byteCount: rounded, alignment: 64))
     defer { giveBack(piece) }
     return try body(UnsafeMutableRawBufferPointer(rebasing: piece.bytes[..<count]))
   }

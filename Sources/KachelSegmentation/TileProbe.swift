@@ -46,8 +46,12 @@ struct TileProbe {
       let more = perPixel * Double(large.area - small.area) * 1.25
       var slope = perPixel
       if first.peak + Int(more) + 4 * (channels + first.outputChannels) * large.area <= limit.bytes {
-        let second = try trial(network, [1, large.height, large.width, channels], threads)
-        slope = max(perPixel / 2, Double(second.peak - first.peak) / Double(large.area - small.area))
+        do {
+          let second = try trial(network, [1, large.height, large.width, channels], threads)
+          slope = max(perPixel / 2, Double(second.peak - first.peak) / Double(large.area - small.area))
+        } catch let error as EngineError where error.isOutOfMemory {
+          // Tiles become smaller in the run.
+        }
       }
       slope = coarse(slope)
       return TileProbe(

@@ -90,6 +90,14 @@ private final class FailingRequest: InferenceRequest {
     #expect(result.warnings.contains { $0.contains("ran out of memory") })
   }
 
+  /// There is no memory for the larger of the tiles that are tried before a run.
+  @Test func notEvenATrialFits() async throws {
+    let (planes, result, _) = try await segment(mostPixels: 100_000, failsLate: true)
+    let whole = try await KachelSegmentationTests.segment(Example.image(), Example.package("nuclei.czann"))
+    #expect(planes.values == whole.values)
+    #expect(result.provenance.tiles.size.reduce(1, *) <= 100_000)
+  }
+
   @Test func tilesThatCannotBeSmallerAreAnError() async throws {
     await #expect {
       _ = try await segment(mostPixels: 500_000, failsLate: false, tileSide: 1024)
