@@ -25,14 +25,17 @@ MODELS = {
     "pgc": "EfficientNet U-Net, 5.0 M parameters (PGC)", "unet": "U-Net, 7.76 M parameters"}
 # Networks that need many minutes for a large image.
 HEAVY, LARGE = ("pgc", "unet"), 8192
-KACHEL, ZARR, ENGINE = "kachel", "kachel-zarr", "engine"
+KACHEL, ZARR = "kachel", "kachel-zarr"
+# The whole network, and the part of it that Kachel runs.
+ENGINE, LOGITS = "engine", "engine-logits"
+ENGINES = {ENGINE: "the engine alone", LOGITS: "the engine alone, no softmax"}
 PEERS = {
     "napari_czann_segment": ("napari-czann-segment 0.1.2", "tile {tile}, border {border}, batch 8 (its default)"),
     "monai_onnxruntime": ("MONAI 1.6.1, ONNX Runtime 1.32", "tile {tile}, overlap {overlap}, batch 1"),
     "monai_pytorch": ("MONAI 1.6.1, PyTorch 2.13", "tile {tile}, overlap {overlap}, batch 1, channels last"),
     "bioimageio_core": ("bioimageio.core 0.11, ONNX Runtime 1.32", "block {tile}, halo {border}"),
     "cztile_tensorflow": ("cztile 2.0, TensorFlow 2.15", "tile {tile}, border {border}, batch 1, oneDNN")}
-PROGRAMS = [KACHEL, ZARR, ENGINE, *PEERS]
+PROGRAMS = [KACHEL, ZARR, *ENGINES, *PEERS]
 
 
 class Race:
@@ -81,7 +84,7 @@ class Race:
                 kachel_ran = bool(programs.get(KACHEL, {}).get("runs"))
                 if program == "cztile_tensorflow" and "saved_model" not in model:
                     programs[program] = {"note": "not run: there is no SavedModel of it"}
-                elif program == ENGINE and not kachel_ran:
+                elif program in ENGINES and not kachel_ran:
                     programs[program] = {"note": "not run: it takes the tiles of a run of kachel"}
                 else:
                     say(f"{name}, {side} x {side}, round {number + 1}: {program}")
@@ -92,7 +95,7 @@ class Race:
                         entry["note"] = f"failed: {failure}"
                         say(entry["note"])
                         continue
-                    if number == 0 and program not in (KACHEL, ENGINE) and kachel_ran:
+                    if number == 0 and program not in (KACHEL, *ENGINES) and kachel_ran:
                         entry["differing"] = float(self.tool(self.options.formats, "peers_images.py", "compare",
                                                              self.labels(program), self.labels(KACHEL)))
         for program in PROGRAMS:
@@ -109,9 +112,9 @@ class Race:
             command = [f"{binaries}/kachel", "segment", f"{image}.{'czi' if program == KACHEL else 'ome.zarr'}",
                        "--model", model["package"], "-o", labels, "--threads", threads, "--json", "--quiet"]
             command += ["--memory", self.options.memory] if self.options.memory else []
-        elif program == ENGINE:
+        elif program in ENGINES:
             command = [f"{binaries}/KachelBenchmarks", "engine-only", f"{image}.czi", f"{self.folder}/{KACHEL}.json",
-                       "--model", model["package"]]
+                       "--model", model["package"], *(["--logits"] if program == LOGITS else [])]
         else:
             python = self.options.tensorflow if program == "cztile_tensorflow" else self.options.peers
             command = [python, "Benchmarks/peers_run.py", program, f"{self.folder}/{name}.json", f"{image}.npy", labels,
@@ -126,7 +129,7 @@ class Race:
             raise Failed(lines[-1][:200] if lines else str(failure)) from failure
         result = json.loads(pathlib.Path(report).read_text())
         # The programs' start, their modules and their networks are no part of the peers' and the engine's work.
-        work = result["seconds"] if program == ENGINE else wall - result.get("loading", 0)
+        work = result["seconds"] if program in ENGINES else wall - result.get("loading", 0)
         processor = result.get("processorSeconds", processor)
         measured = {"wall": wall, "work": work, "processor": processor, "peak": peak}
         if program in (KACHEL, ZARR):
@@ -154,8 +157,8 @@ def summary(group):
     for program in [program for program in PROGRAMS if program in programs]:
         entry, runs = programs[program], programs[program].get("runs", [])
         title, setting = PEERS.get(program) or {
-            KACHEL: ("Kachel, CZI", ""), ZARR: ("Kachel, OME-Zarr", ""), ENGINE: ("the engine alone", "Kachel's tiles")
-        }[program]
+            KACHEL: ("Kachel, CZI", ""), ZARR: ("Kachel, OME-Zarr", "")
+        }.get(program) or (ENGINES[program], "Kachel's tiles")
         setting = setting.format(
             tile=group["tile"], border=group["border"], overlap=f"{2 * group['border'] / group['tile']:g}")
         if not runs or "note" in entry:
@@ -163,7 +166,7 @@ def summary(group):
             continue
         row = {"program": program, "title": title, "setting": runs[0].get("setting") or setting,
                "peak": max(run["peak"] for run in runs), "differing": entry.get("differing"), "rounds": len(runs)}
-        if program == ENGINE:
+        if program in ENGINES:
             # It holds the pixels of many tiles, which says nothing of the engine.
             row["peak"] = None
         for key in ("wall", "work", "processor"):

@@ -15,7 +15,7 @@ matplotlib.use("Agg")
 from matplotlib import pyplot  # noqa: E402
 
 # Of the palette of Okabe and Ito, which people tell apart who do not see all colours.
-COLORS = {"kachel": "#0072B2", "engine": "#999999"}
+COLORS = {"kachel": "#0072B2", "engine": "#999999", "engine-logits": "#999999"}
 PEER = "#E69F00"
 SHOWN_TWICE = "kachel-zarr"
 

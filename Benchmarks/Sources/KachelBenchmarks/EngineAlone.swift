@@ -3,7 +3,7 @@ import Foundation
 import Kachel
 import Synchronization
 
-/// The engine's part of a run: the same network, prepared for the same tiles, threads and streams, on the same pixels,
+/// The engine's part of a run: the same network, with a softmax at its end or without as in a run, prepared for the same tiles, threads and streams, on the same pixels,
 /// which are in memory before the clock starts.
 struct EngineAlone {
   struct Report: Encodable {
@@ -23,8 +23,11 @@ struct EngineAlone {
   /// More than these are run again and again; the engine takes the same time for any of them.
   private static let inputBytes = 1 << 30
 
-  init(_ run: Provenance, image: any ImageSource, package: ModelPackage) throws {
+  init(_ run: Provenance, image: any ImageSource, package: ModelPackage, givesLogits: Bool) throws {
     self.run = run
+    var package = package
+    // The values of a regression are the network's, so that nothing of it is left out.
+    if !givesLogits { package.metadata.kind = .regression }
     network = try Segmentation(of: image, with: package).network(OpenVINO.load())
     let channels = (network.inputs.first?.shape.last ?? nil) ?? package.metadata.channelCount
     let mapping = try InputMapping(

@@ -19,10 +19,11 @@ struct EngineOnly: AsyncParsableCommand {
   @Argument(help: "What `kachel segment --json` printed for it.") var provenance: String
   @Option(help: "The model package, with an ONNX network.") var model: String
   @Option(help: "Run at most so many of the tiles.") var tiles: Int?
+  @Flag(help: "Leave a softmax at the network's end out, as a run does.") var logits = false
 
   func run() async throws {
     let run = try JSONDecoder().decode(Provenance.self, from: Data(contentsOf: URL(filePath: provenance)))
-    let alone = try EngineAlone(run, image: Image(at: image), package: ModelPackage(at: model))
+    let alone = try EngineAlone(run, image: Image(at: image), package: ModelPackage(at: model), givesLogits: logits)
     try printJSON(try await alone.measure(tiles: min(run.tiles.count, tiles ?? .max)))
   }
 }
