@@ -25,8 +25,7 @@ extension ModelGraph {
     switch self {
     case .classical: return .absent
     case .savedModel(let files):
-      let operations = try SavedModelGraph(files).facts(layout: .channelsLast).operations
-      guard operations["Conv2DBackpropInput"] != nil else { return .absent }
+      guard try SavedModelGraph(files).operations["Conv2DBackpropInput"] != nil else { return .absent }
       let converted: ModelGraph
       do throws(ModelError) { converted = try SavedModelToONNX(files).convert() } catch {
         return .kept(reason: error.reason)

@@ -86,13 +86,9 @@ struct SavedModelEditor: GraphEditor {
       }
     }
     model.metaGraphs[place].objectGraphDef.nodes = objects
-    var options = BinaryEncodingOptions()
-    options.useDeterministicOrdering = true
     do {
-      let bytes: [UInt8] = try model.serializedBytes(options: options)
       return .savedModel(
-        files.replacing(SavedModelFiles.graphName, with: bytes).removing("keras_metadata.pb").removing("fingerprint.pb")
-      )
+        try files.replacing(graph: model).removing("keras_metadata.pb").removing("fingerprint.pb"))
     } catch {
       throw fail(.unsupported, "the edited graph cannot be written: \(error)")
     }

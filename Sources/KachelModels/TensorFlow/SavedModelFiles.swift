@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-internal import KachelBytes
 private import Foundation
+internal import KachelBytes
+internal import SwiftProtobuf
 
 /// The files of a TensorFlow SavedModel: of a folder, or of a zipped folder in memory, as packages hold it.
 public struct SavedModelFiles: Sendable {
@@ -19,6 +20,8 @@ public struct SavedModelFiles: Sendable {
   /// What stands in for files of the source.
   private var replacements: [String: [UInt8]] = [:]
   private var isOriginal = true
+  /// The parsed `saved_model.pb`, for all copies that have the same.
+  private(set) var graph = ParsedSavedModel()
 
   static let graphName = "saved_model.pb"
   static let indexName = "variables/variables.index"
@@ -80,6 +83,20 @@ public struct SavedModelFiles: Sendable {
     copy.files[name] = bytes.count
     copy.replacements[name] = bytes
     copy.isOriginal = false
+    if name == Self.graphName { copy.graph = ParsedSavedModel() }
+    return copy
+  }
+
+  /// The same SavedModel with another graph.
+  func replacing(graph model: TF_SavedModel) throws(BinaryEncodingError) -> Self {
+    var options = BinaryEncodingOptions()
+    options.useDeterministicOrdering = true
+    let bytes: [UInt8]
+    do { bytes = try model.serializedBytes(options: options) } catch {
+      throw (error as? BinaryEncodingError) ?? .missingRequiredFields
+    }
+    var copy = replacing(Self.graphName, with: bytes)
+    copy.graph = ParsedSavedModel(model, size: bytes.count)
     return copy
   }
 

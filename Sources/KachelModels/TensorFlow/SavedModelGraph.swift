@@ -12,20 +12,25 @@ struct SavedModelGraph {
   private let archive: SavedModelFiles
 
   init(_ archive: SavedModelFiles) throws(ModelError) {
+    try self.init(
+      archive.graph.model(size: archive.files[SavedModelFiles.graphName] ?? 0) { () throws(ModelError) in
+        try Self.parse(archive)
+      }, archive)
+  }
+
+  private static func parse(_ archive: SavedModelFiles) throws(ModelError) -> TF_SavedModel {
     let bytes = try archive.graphBytes()
     guard SavedModelMessages.model.holds(atMost: PackageLimits.graphFields, in: bytes) else {
       throw ModelError(
         .unsupported, file: archive.file, member: archive.member,
         "saved_model.pb has more than \(PackageLimits.graphFields) parts")
     }
-    let model: TF_SavedModel
     do {
-      model = try TF_SavedModel(serializedBytes: bytes)
+      return try TF_SavedModel(serializedBytes: bytes)
     } catch {
       throw ModelError(
         .damaged, file: archive.file, member: archive.member, "saved_model.pb is damaged or cut off: copy it again")
     }
-    try self.init(model, archive)
   }
 
   /// - Parameter archive: Where the model is from.
@@ -47,6 +52,9 @@ struct SavedModelGraph {
     functions = Dictionary(
       meta.graphDef.library.function.map { ($0.signature.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
+
+  /// How often each operation is in what the outputs need.
+  var operations: [String: Int] { Survey(self).operations }
 
   /// - Parameter layout: of the input.
   func facts(layout: ImageLayout = .channelsLast) throws(ModelError) -> GraphFacts {
