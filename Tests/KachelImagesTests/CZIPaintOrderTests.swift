@@ -25,7 +25,7 @@ import Testing
     return CZIFixture(blocks)
   }
 
-  @Test(arguments: [(1, 0), (31, 0), (33, 1), (700, 0), (700, 5)]) func sameAsSearchingAll(_ count: Int, _ scenes: Int)
+  @Test(arguments: [(1, 0), (31, 0), (33, 1), (700, 0), (700, 5), (1025, 0), (3000, 3)]) func sameAsSearchingAll(_ count: Int, _ scenes: Int)
     throws
   {
     let folder = try ScratchFolder()

@@ -4,7 +4,7 @@ package import KachelPixels
 /// Finds the sub-blocks of one resolution that touch a region of a plane, in the order in which they are painted.
 ///
 /// Sub-blocks are sorted by plane, scene and then along a Z-shaped curve, so that neighbours in the list are neighbours
-/// in the image; the box of every 32 of them lets a search skip the others. Nothing depends on how they are arranged:
+/// in the image; the box of every 32 of them, and that of 32 such boxes, let a search skip the others. Nothing depends on how they are arranged:
 /// tiles may overlap, leave gaps and differ in size.
 package struct CZIPaintOrder: Sendable {
   /// The sub-blocks of one scene of one plane. There may be as many of them as sub-blocks, so they are small: what
@@ -14,6 +14,7 @@ package struct CZIPaintOrder: Sendable {
     var scene: Int32
     var firstMember: Int32
     var firstBox: Int32
+    var firstWideBox: Int32
   }
 
   /// What some sub-blocks cover together. The last pixels are inside, so that 32 bits hold them.
@@ -37,11 +38,13 @@ package struct CZIPaintOrder: Sendable {
   }
 
   private static let membersPerBox = 32
+  private static let membersPerWideBox = 32 * membersPerBox
   private let groups: [Group]
   /// Which groups are a scene's, ascending.
   private let groupsOfScene: [Int32: [Int32]]
   private let members: [Int32]
   private let boxes: [Box]
+  private let wideBoxes: [Box]
 
   /// - Parameter factor: takes the sub-blocks that are reduced by as much.
   package init(_ subBlocks: [CZISubBlock], factor: Int32 = 1) {
@@ -52,34 +55,41 @@ package struct CZIPaintOrder: Sendable {
     subBlocks.withUnsafeBufferPointer { blocks in
       members.sort { Self.precedes(blocks[Int($0)], $0, blocks[Int($1)], $1) }
     }
-    /// Calls `body` with every sub-block and whether it begins a group, and a box.
-    func walk(_ body: (_ place: Int, CZISubBlock, _ beginsGroup: Bool, _ beginsBox: Bool) -> Void) {
+    /// Calls `body` with every sub-block, and its place in its group.
+    func walk(_ body: (_ place: Int, CZISubBlock, _ inGroup: Int) -> Void) {
       var start = 0
       for (place, member) in members.enumerated() {
         let block = subBlocks[Int(member)]
         let last = subBlocks[Int(members[max(0, place - 1)])]
-        let beginsGroup = place == 0 || block.plane != last.plane || block.scene != last.scene
-        if beginsGroup { start = place }
-        body(place, block, beginsGroup, (place - start).isMultiple(of: Self.membersPerBox))
+        if place == 0 || block.plane != last.plane || block.scene != last.scene { start = place }
+        body(place, block, place - start)
       }
     }
-    var (groups, boxes): ([Group], [Box]) = ([], [])
-    var (groupCount, boxCount) = (0, 0)
-    walk { _, _, beginsGroup, beginsBox in
-      if beginsGroup { groupCount += 1 }
-      if beginsBox { boxCount += 1 }
+    var (groups, boxes, wideBoxes): ([Group], [Box], [Box]) = ([], [], [])
+    var (groupCount, boxCount, wideBoxCount) = (0, 0, 0)
+    walk { _, _, inGroup in
+      if inGroup == 0 { groupCount += 1 }
+      if inGroup.isMultiple(of: Self.membersPerBox) { boxCount += 1 }
+      if inGroup.isMultiple(of: Self.membersPerWideBox) { wideBoxCount += 1 }
     }
     groups.reserveCapacity(groupCount)
     boxes.reserveCapacity(boxCount)
-    walk { place, block, beginsGroup, beginsBox in
-      if beginsGroup {
+    wideBoxes.reserveCapacity(wideBoxCount)
+    func add(_ box: Box, to boxes: inout [Box], isNew: Bool) {
+      if isNew { boxes.append(box) } else { boxes[boxes.count - 1].extend(to: box) }
+    }
+    walk { place, block, inGroup in
+      if inGroup == 0 {
         groups.append(
-          Group(plane: block.plane, scene: block.scene, firstMember: Int32(place), firstBox: Int32(boxes.count)))
+          Group(
+            plane: block.plane, scene: block.scene, firstMember: Int32(place), firstBox: Int32(boxes.count),
+            firstWideBox: Int32(wideBoxes.count)))
       }
       let box = Box(block.region)
-      if beginsBox { boxes.append(box) } else { boxes[boxes.count - 1].extend(to: box) }
+      add(box, to: &boxes, isNew: inGroup.isMultiple(of: Self.membersPerBox))
+      add(box, to: &wideBoxes, isNew: inGroup.isMultiple(of: Self.membersPerWideBox))
     }
-    (self.groups, self.members, self.boxes) = (groups, members, boxes)
+    (self.groups, self.members, self.boxes, self.wideBoxes) = (groups, members, boxes, wideBoxes)
     var countOfScene: [Int32: Int] = [:]
     for group in groups { countOfScene[group.scene, default: 0] += 1 }
     var groupsOfScene: [Int32: [Int32]] = [:]
@@ -127,12 +137,16 @@ package struct CZIPaintOrder: Sendable {
       let group = groups[number]
       if let scene, group.scene != scene, group.scene != CZISubBlock.missing { continue }
       let places = members(of: number)
-      for (box, start) in zip(
-        Int(group.firstBox)..., stride(from: places.lowerBound, to: places.upperBound, by: Self.membersPerBox)
-      ) where boxes[box].intersects(region) {
-        for member in members[start..<min(start + Self.membersPerBox, places.upperBound)]
-        where subBlocks[Int(member)].region.intersects(region) {
-          guard body(member) else { return }
+      for (wide, wideStart) in zip(
+        Int(group.firstWideBox)..., stride(from: places.lowerBound, to: places.upperBound, by: Self.membersPerWideBox)
+      ) where wideBoxes[wide].intersects(region) {
+        let wideEnd = min(wideStart + Self.membersPerWideBox, places.upperBound)
+        for start in stride(from: wideStart, to: wideEnd, by: Self.membersPerBox)
+        where boxes[Int(group.firstBox) + (start - places.lowerBound) / Self.membersPerBox].intersects(region) {
+          for member in members[start..<min(start + Self.membersPerBox, wideEnd)]
+          where subBlocks[Int(member)].region.intersects(region) {
+            guard body(member) else { return }
+          }
         }
       }
       sceneEnds()
