@@ -42,12 +42,15 @@ struct Picture: Sendable {
         }
       }
     }
-    self.init(
-      height: height, width: width, channels: channels,
-      values: light.flatMap { light in
+    var values: [Float] = []
+    values.reserveCapacity(light.count * channels)
+    for light in light {
+      for channel in 0..<channels {
         // Whole steps, as of an 8-bit image.
-        (0..<channels).map { (min(1, light * (1 - 0.2 * Float($0) / Float(channels))) * 255).rounded() / 255 }
-      })
+        values.append((min(1, light * (1 - 0.2 * Float(channel) / Float(channels))) * 255).rounded() / 255)
+      }
+    }
+    self.init(height: height, width: width, channels: channels, values: values)
   }
 
   func multiplied(by factor: Float) -> Picture {
