@@ -26,6 +26,9 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// Whether tensors are copied to the device and back.
+  public var copiesTensors: Bool { self != .cpu }
+
   /// How many NVIDIA GPUs the machine's driver offers; nil where there is no driver that works.
   static var cudaCount: Int? {
     let count = kachel_cuda_device_count()
@@ -53,7 +56,7 @@ public enum Device: Sendable, Hashable, CustomStringConvertible {
   }
 }
 
-/// How precisely a network is computed. Tensors that go in and come out hold 32-bit floating point numbers always.
+/// How precisely a network is computed. What goes in and comes out does not depend on it.
 public enum Precision: String, Codable, Sendable, Hashable, CaseIterable {
   /// 32-bit floating point numbers.
   case fp32

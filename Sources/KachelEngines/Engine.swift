@@ -7,7 +7,7 @@
 /// let network = try engine.read(.onnx(bytes), name: "nuclei.onnx")
 /// let compiled = try network.compile(inputShape: [1, 512, 512, 1], threads: 2, streams: 1)
 /// let request = try compiled.makeRequest()
-/// let (tile, scores) = try (compiled.makeBuffer(compiled.inputShape), compiled.makeBuffer(compiled.outputShape))
+/// let (tile, scores) = try compiled.makeBuffers()
 /// try request.run(input: tile.bytes, output: scores.bytes)
 /// ```
 ///
@@ -39,19 +39,51 @@ public enum NetworkSource: Sendable {
   case savedModel(folder: String)
 }
 
+/// The numbers that a tensor holds.
+public enum ElementType: String, Sendable, Hashable, CustomStringConvertible {
+  case float32, uint8, uint16
+
+  /// Bytes of a number.
+  public var size: Int {
+    switch self {
+    case .float32: 4
+    case .uint16: 2
+    case .uint8: 1
+    }
+  }
+
+  public var description: String {
+    switch self {
+    case .float32: "32-bit floating point numbers"
+    case .uint16: "16-bit unsigned integers"
+    case .uint8: "8-bit unsigned integers"
+    }
+  }
+}
+
+/// The numbers of a network's input and output.
+public struct ElementTypes: Sendable, Hashable {
+  public let input: ElementType
+  public let output: ElementType
+
+  public init(input: ElementType = .float32, output: ElementType = .float32) {
+    (self.input, self.output) = (input, output)
+  }
+}
+
 /// An input or an output of a network.
 public struct Port: Sendable, Hashable {
   /// Its name in the graph; empty where the graph gives none.
   public let name: String
   /// The length of each axis, nil where the network leaves it open; empty where even the number of axes is open.
   public let shape: [Int?]
-  /// Whether its numbers are 32-bit floating point, the only ones that can be passed.
-  public let isFloat32: Bool
+  /// Its numbers; nil where they are of a type that cannot be passed.
+  public let element: ElementType?
 
-  public init(name: String, shape: [Int?], isFloat32: Bool) {
+  public init(name: String, shape: [Int?], element: ElementType?) {
     self.name = name
     self.shape = shape
-    self.isFloat32 = isFloat32
+    self.element = element
   }
 }
 
@@ -65,12 +97,22 @@ public protocol Network: Sendable {
   /// - Parameters:
   ///   - inputShape: The length of every axis, as in `[1, 512, 512, 3]`. Where it is the network's own, the network is
   ///     left as it is.
+  ///   - elements: The numbers that the caller passes and takes.
   ///   - threads: How many threads it may use in all, 1 or more.
   ///   - streams: For how many requests running at the same time the threads are split, 1 or more. Results do not
   ///     depend on either number.
-  /// - Throws: `refused` where the network has not exactly one input, or takes or gives other numbers than float32, or
+  /// - Throws: `refused` where the network has not exactly one input, or takes or gives other numbers than those, or
   ///   cannot take that shape, as when a fixed size is built into it. Of several outputs only the first is delivered.
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork
+}
+
+extension Network {
+  /// Prepares a network of 32-bit floating point numbers, as all of packages are.
+  public func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
+    try compile(inputShape: inputShape, elements: ElementTypes(), threads: threads, streams: streams)
+  }
 }
 
 /// A network ready to run on tensors of one shape.
@@ -78,18 +120,25 @@ public protocol CompiledNetwork: Sendable {
   var inputShape: [Int] { get }
   /// The shape of the network's first output for that input.
   var outputShape: [Int] { get }
+  var elements: ElementTypes { get }
 
   /// A place to run it. Several requests of one network run at the same time, each on its own thread.
   func makeRequest() throws(EngineError) -> sending any InferenceRequest
 
-  /// Memory for a tensor of that shape, from and to which the engine moves numbers fastest. Requests take any memory.
-  func makeBuffer(_ shape: [Int]) throws(EngineError) -> TensorBuffer
+  /// Memory for a tensor, from and to which the engine moves numbers fastest. Requests take any memory.
+  func makeBuffer(byteCount: Int) throws(EngineError) -> TensorBuffer
 }
 
 extension CompiledNetwork {
   /// For an engine that computes on the processor any memory is as good.
-  public func makeBuffer(_ shape: [Int]) throws(EngineError) -> TensorBuffer {
-    TensorBuffer(byteCount: shape.reduce(MemoryLayout<Float>.size, *))
+  public func makeBuffer(byteCount: Int) throws(EngineError) -> TensorBuffer { TensorBuffer(byteCount: byteCount) }
+
+  /// Memory for its input and its output.
+  public func makeBuffers() throws(EngineError) -> (input: TensorBuffer, output: TensorBuffer) {
+    func make(_ shape: [Int], _ element: ElementType) throws(EngineError) -> TensorBuffer {
+      try makeBuffer(byteCount: shape.reduce(element.size, *))
+    }
+    return (try make(inputShape, elements.input), try make(outputShape, elements.output))
   }
 }
 
@@ -98,8 +147,8 @@ public protocol InferenceRequest: AnyObject {
   /// Runs the network and returns when the output is complete.
   ///
   /// - Parameters:
-  ///   - input: The input tensor: float32, the last axis running fastest, aligned to 4 bytes. It is read in place, and
-  ///     not changed.
+  ///   - input: The input tensor: numbers of ``CompiledNetwork/elements``, the last axis running fastest, aligned to
+  ///     their size. It is read in place, and not changed.
   ///   - output: Where the output tensor goes, laid out like the input. It is written in place, all of it.
   /// - Throws: `failed` where a buffer is not exactly as large as its shape demands, or where the engine fails.
   func run(input: UnsafeMutableRawBufferPointer, output: UnsafeMutableRawBufferPointer) throws(EngineError)

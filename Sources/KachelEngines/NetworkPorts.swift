@@ -8,15 +8,18 @@ struct NetworkPorts: Sendable {
   let outputs: [Port]
 
   /// The network's single input, where it may be prepared for that shape.
-  func checkedInput(for inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> Port {
+  func checkedInput(
+    for inputShape: [Int], _ elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> Port {
     guard let input = inputs.first, inputs.count == 1 else {
       throw refusal("it has \(inputs.count) inputs, and only networks with one can be run")
     }
     guard let output = outputs.first else { throw refusal("it has no output") }
-    guard input.isFloat32, output.isFloat32 else {
-      throw refusal("its \(input.isFloat32 ? "output" : "input") is not of 32-bit floating point numbers")
-    }
-    guard threads > 0, streams > 0, inputShape.allSatisfy({ $0 > 0 }), Self.byteCount(inputShape) != nil else {
+    guard input.element == elements.input else { throw refusal("its input is not of \(elements.input)") }
+    guard output.element == elements.output else { throw refusal("its output is not of \(elements.output)") }
+    guard threads > 0, streams > 0, inputShape.allSatisfy({ $0 > 0 }),
+      Self.byteCount(inputShape, elements.input) != nil
+    else {
       throw refusal("a shape \(text(inputShape)) with \(threads) threads and \(streams) streams makes no sense")
     }
     guard input.shape.isEmpty || input.shape.count == inputShape.count else {
@@ -57,9 +60,9 @@ struct NetworkPorts: Sendable {
 
   private func text(_ shape: [Int?]) -> String { shape.map { $0.map(String.init) ?? "?" }.joined(separator: " x ") }
 
-  /// The size of a float32 tensor; nil where that is more than a number holds.
-  static func byteCount(_ shape: [Int]) -> Int? {
-    var count = MemoryLayout<Float>.size
+  /// The size of a tensor; nil where that is more than a number holds.
+  static func byteCount(_ shape: [Int], _ element: ElementType) -> Int? {
+    var count = element.size
     for length in shape {
       let (product, overflow) = count.multipliedReportingOverflow(by: length)
       if overflow { return nil }

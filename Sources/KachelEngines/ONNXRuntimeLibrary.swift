@@ -13,8 +13,8 @@ struct ONNXRuntimeLibrary: @unchecked Sendable {
   var call: kachel_onnxruntime { table.pointee }
   var version: String { String(cString: table.pointee.version) }
 
-  /// The engine's number for the type of 32-bit floating point numbers.
-  static let float32: Int32 = 1
+  /// The engine's numbers for the types that tensors can have: those of ONNX.
+  static let elements: [Int32: ElementType] = [1: .float32, 2: .uint8, 4: .uint16]
 
   init(path: String) throws(EngineError) {
     let table = try EngineLibrary.functions(of: "ONNX Runtime", at: path) { kachel_onnxruntime_open(path, $0, $1) }
@@ -91,7 +91,7 @@ struct ONNXRuntimeLibrary: @unchecked Sendable {
       try check(call.cast_to_tensor_info(info.pointer, &tensor), .refused, name, what)
       guard let tensor else {
         // A sequence or a map.
-        ports.append(NamedPort(port: Port(name: portName, shape: [], isFloat32: false), axes: []))
+        ports.append(NamedPort(port: Port(name: portName, shape: [], element: nil), axes: []))
         continue
       }
       var element: Int32 = 0
@@ -101,7 +101,7 @@ struct ONNXRuntimeLibrary: @unchecked Sendable {
       try check(call.get_length_names(tensor, &axes, axes.count), .refused, name, what)
       ports.append(
         NamedPort(
-          port: Port(name: portName, shape: lengths, isFloat32: element == Self.float32),
+          port: Port(name: portName, shape: lengths, element: Self.elements[element]),
           axes: axes.map { $0.map { String(cString: $0) } ?? "" }))
     }
     return ports

@@ -24,15 +24,17 @@ final class ONNXRuntimeNetwork: Network {
     self.library = library
   }
 
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
-    let input = try ports.checkedInput(for: inputShape, threads: threads, streams: streams)
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork {
+    let input = try ports.checkedInput(for: inputShape, elements, threads: threads, streams: streams)
     // The engine takes what the network states at its word.
     guard !ports.changesFixed(inputShape) else { throw ports.refusal(ports.sizeRefusal(inputShape)) }
     let session = try engine.session(
       bytes, .init(threads: threads, streams: streams, lengths: lengths(inputShape)), name: ports.name)
     let compiled = try ONNXRuntimeCompiledNetwork(
-      session: session, names: (input.name, ports.outputs[0].name), inputShape: inputShape, ports: ports,
-      library: library, engine: engine)
+      session: session, names: (input.name, ports.outputs[0].name), inputShape: inputShape, elements: elements,
+      ports: ports, library: library, engine: engine)
     try ports.checkProportions(of: compiled.outputShape, for: inputShape)
     return compiled
   }

@@ -5,6 +5,7 @@ private import CKachelEngines
 final class ONNXRuntimeCompiledNetwork: CompiledNetwork {
   let inputShape: [Int]
   let outputShape: [Int]
+  let elements: ElementTypes
   fileprivate let name: String
   fileprivate let library: ONNXRuntimeLibrary
   private let names: (input: String, output: String)
@@ -15,8 +16,8 @@ final class ONNXRuntimeCompiledNetwork: CompiledNetwork {
   private let engine: ONNXRuntime
 
   init(
-    session: consuming EngineHandle, names: (input: String, output: String), inputShape: [Int], ports: NetworkPorts,
-    library: ONNXRuntimeLibrary, engine: ONNXRuntime
+    session: consuming EngineHandle, names: (input: String, output: String), inputShape: [Int], elements: ElementTypes,
+    ports: NetworkPorts, library: ONNXRuntimeLibrary, engine: ONNXRuntime
   ) throws(EngineError) {
     let name = ports.name
     let memory = try library.memory("Cpu", name)
@@ -25,12 +26,13 @@ final class ONNXRuntimeCompiledNetwork: CompiledNetwork {
     // Where not all axes have names, or where the output's size is computed; a run shows it.
     let output =
       !stated.isEmpty && known.count == stated.count
-      ? known : try library.outputShape(of: session.pointer, names, inputShape, memory.pointer, name)
-    guard !output.isEmpty, output.allSatisfy({ $0 > 0 }), NetworkPorts.byteCount(output) != nil else {
+      ? known : try library.outputShape(of: session.pointer, names, inputShape, elements.input, memory.pointer, name)
+    guard !output.isEmpty, output.allSatisfy({ $0 > 0 }), NetworkPorts.byteCount(output, elements.output) != nil else {
       throw EngineError(.refused, name: name, "the network's output has the size \(output)")
     }
     outputShape = output
     self.inputShape = inputShape
+    self.elements = elements
     self.name = name
     self.names = names
     self.session = session
@@ -41,16 +43,14 @@ final class ONNXRuntimeCompiledNetwork: CompiledNetwork {
 
   func makeRequest() throws(EngineError) -> sending any InferenceRequest { ONNXRuntimeRequest(network: self) }
 
-  func makeBuffer(_ shape: [Int]) throws(EngineError) -> TensorBuffer {
-    guard case .cuda(let index) = engine.device else {
-      return TensorBuffer(byteCount: NetworkPorts.byteCount(shape) ?? 0)
-    }
-    return try library.pinnedBuffer(NetworkPorts.byteCount(shape) ?? 0, session.pointer, device: index, name)
+  func makeBuffer(byteCount: Int) throws(EngineError) -> TensorBuffer {
+    guard case .cuda(let index) = engine.device else { return TensorBuffer(byteCount: byteCount) }
+    return try library.pinnedBuffer(byteCount, session.pointer, device: index, name)
   }
 
   fileprivate func run(_ input: UnsafeMutableRawPointer, _ output: UnsafeMutableRawPointer) throws(EngineError) {
-    let source = try library.tensor(input, inputShape, memory.pointer, "input", name)
-    let target = try library.tensor(output, outputShape, memory.pointer, "output", name)
+    let source = try library.tensor(input, inputShape, elements.input, memory.pointer, "input", name)
+    let target = try library.tensor(output, outputShape, elements.output, memory.pointer, "output", name)
     var result: OpaquePointer? = target.pointer
     try library.run(session.pointer, names, source.pointer, &result, .failed, name)
   }
@@ -64,8 +64,8 @@ final class ONNXRuntimeRequest: InferenceRequest {
 
   func run(input: UnsafeMutableRawBufferPointer, output: UnsafeMutableRawBufferPointer) throws(EngineError) {
     try network.run(
-      input.start(ofTensor: network.inputShape, "input", network.name),
-      output.start(ofTensor: network.outputShape, "output", network.name))
+      input.start(ofTensor: network.inputShape, network.elements.input, "input", network.name),
+      output.start(ofTensor: network.outputShape, network.elements.output, "output", network.name))
   }
 }
 
@@ -96,23 +96,25 @@ extension ONNXRuntimeLibrary {
 
   /// A view of the caller's memory as a tensor.
   fileprivate func tensor(
-    _ start: UnsafeMutableRawPointer, _ shape: [Int], _ memory: OpaquePointer, _ role: String, _ name: String
+    _ start: UnsafeMutableRawPointer, _ shape: [Int], _ element: ElementType, _ memory: OpaquePointer,
+    _ role: String, _ name: String
   ) throws(EngineError) -> EngineHandle {
-    let lengths = shape.map(Int64.init)
+    let lengths = shape.map(Int64.init), type = Self.elements.first { $0.value == element }?.key ?? 0
     return try handle(.failed, name, "ONNX Runtime does not accept the \(role) buffer", call.release_value) {
       call.create_tensor_with_data(
-        memory, start, NetworkPorts.byteCount(shape) ?? 0, lengths, lengths.count, Self.float32, &$0)
+        memory, start, NetworkPorts.byteCount(shape, element) ?? 0, lengths, lengths.count, type, &$0)
     }
   }
 
   /// The shape of the output for an input of zeros.
   fileprivate func outputShape(
-    of session: OpaquePointer, _ names: (input: String, output: String), _ inputShape: [Int], _ memory: OpaquePointer,
-    _ name: String
+    of session: OpaquePointer, _ names: (input: String, output: String), _ inputShape: [Int], _ element: ElementType,
+    _ memory: OpaquePointer, _ name: String
   ) throws(EngineError) -> [Int] {
-    let input = TensorBuffer(byteCount: NetworkPorts.byteCount(inputShape) ?? 0)
+    let input = TensorBuffer(byteCount: NetworkPorts.byteCount(inputShape, element) ?? 0)
     input.bytes.initializeMemory(as: UInt8.self, repeating: 0)
-    let source = try tensor(input.bytes.start(ofTensor: inputShape, "input", name), inputShape, memory, "input", name)
+    let start = try input.bytes.start(ofTensor: inputShape, element, "input", name)
+    let source = try tensor(start, inputShape, element, memory, "input", name)
     var result: OpaquePointer?
     try run(session, names, source.pointer, &result, .refused, name)
     guard let result else { return [] }

@@ -110,7 +110,8 @@ struct OpenVINOLibrary: @unchecked Sendable {
         .map { $0.min == $0.max ? Int($0.min) : nil }
     }
     return Port(
-      name: isNamed ? text.map { String(cString: $0) } ?? "" : "", shape: lengths, isFloat32: type == float32)
+      name: isNamed ? text.map { String(cString: $0) } ?? "" : "", shape: lengths,
+      element: type == float32 ? .float32 : nil)
   }
 }
 

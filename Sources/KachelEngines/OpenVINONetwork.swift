@@ -22,8 +22,10 @@ final class OpenVINONetwork: Network {
     self.graph = Mutex(graph)
   }
 
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
-    let input = try ports.checkedInput(for: inputShape, threads: threads, streams: streams)
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork {
+    let input = try ports.checkedInput(for: inputShape, elements, threads: threads, streams: streams)
     let name = ports.name
     var graph = graph.withLock { $0.take() }
     if graph == nil { graph = try engine.graph(source, name: name) }

@@ -5,6 +5,8 @@ private import CKachelEngines
 final class OpenVINOCompiledNetwork: CompiledNetwork {
   let inputShape: [Int]
   let outputShape: [Int]
+  /// The only ones that are passed to OpenVINO.
+  let elements = ElementTypes()
   private let name: String
   private let compiled: EngineHandle
   private let library: OpenVINOLibrary
@@ -23,7 +25,7 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
     let known = shape.compactMap { $0 }
     // Some operations, as loops, hide the size of what they give; a run shows it.
     let output = known.count == shape.count ? known : try Self.outputShape(of: pointer, inputShape, name, library)
-    guard !output.isEmpty, NetworkPorts.byteCount(output) != nil else {
+    guard !output.isEmpty, NetworkPorts.byteCount(output, .float32) != nil else {
       throw EngineError(.refused, name: name, "the network's output has the size \(output)")
     }
     outputShape = output
@@ -39,7 +41,7 @@ final class OpenVINOCompiledNetwork: CompiledNetwork {
     of compiled: OpaquePointer, _ inputShape: [Int], _ name: String, _ library: OpenVINOLibrary
   ) throws(EngineError) -> [Int] {
     let what = "OpenVINO cannot run this network to see the size of its output"
-    let input = TensorBuffer(byteCount: NetworkPorts.byteCount(inputShape) ?? 0)
+    let input = TensorBuffer(byteCount: NetworkPorts.byteCount(inputShape, .float32) ?? 0)
     input.bytes.initializeMemory(as: UInt8.self, repeating: 0)
     let request = try Self.request(of: compiled, name, library)
     let source = try library.tensor(input.bytes, inputShape, "input", name)
@@ -106,7 +108,7 @@ extension OpenVINOLibrary {
   func tensor(
     _ buffer: UnsafeMutableRawBufferPointer, _ lengths: [Int], _ role: String, _ name: String
   ) throws(EngineError) -> EngineHandle {
-    let start = try buffer.start(ofTensor: lengths, role, name)
+    let start = try buffer.start(ofTensor: lengths, .float32, role, name)
     let what = "OpenVINO does not accept the \(role) buffer"
     var shape = ov_shape()
     let numbers = lengths.map(Int64.init)

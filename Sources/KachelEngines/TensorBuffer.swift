@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-/// The memory of a tensor of 32-bit floating point numbers, given back with the value.
+/// The memory of a tensor, given back with the value.
 ///
 /// `@unchecked Sendable`: it may be given back on any thread. Who reads and writes it when is up to its owner.
 public final class TensorBuffer: @unchecked Sendable {
@@ -23,17 +23,19 @@ public final class TensorBuffer: @unchecked Sendable {
 }
 
 extension UnsafeMutableRawBufferPointer {
-  /// The start of a buffer that a request is given, where it is as large as its tensor and aligned to a number.
+  /// The start of a buffer that a request is given, where it is as large as its tensor and aligned to its numbers.
   ///
   /// - Parameters:
   ///   - role: What errors call the buffer, as in "input".
   ///   - name: What errors call the network.
-  func start(ofTensor shape: [Int], _ role: String, _ name: String) throws(EngineError) -> UnsafeMutableRawPointer {
-    let wanted = NetworkPorts.byteCount(shape) ?? 0
-    guard let baseAddress, count == wanted, UInt(bitPattern: baseAddress) % UInt(MemoryLayout<Float>.alignment) == 0
-    else {
+  func start(
+    ofTensor shape: [Int], _ element: ElementType, _ role: String, _ name: String
+  ) throws(EngineError) -> UnsafeMutableRawPointer {
+    let wanted = NetworkPorts.byteCount(shape, element) ?? 0
+    guard let baseAddress, count == wanted, UInt(bitPattern: baseAddress) % UInt(element.size) == 0 else {
       throw EngineError(
-        .failed, name: name, "the \(role) buffer holds \(count) bytes (aligned to 4), but \(wanted) are needed")
+        .failed, name: name,
+        "the \(role) buffer holds \(count) bytes (aligned to \(element.size)), but \(wanted) are needed")
     }
     return baseAddress
   }

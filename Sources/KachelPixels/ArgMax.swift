@@ -52,6 +52,40 @@ public struct ArgMax: Sendable {
       : decide(scores, width, core, output.values(as: UInt16.self), confidence)
   }
 
+  /// Decides the pixels of `core` as ``decide(_:width:core:into:type:confidence:)``, where the classes are chosen already.
+  ///
+  /// - Parameters:
+  ///   - classes: a number for each of the tile's pixels: its class's place among ``labels``, or `none` where its scores are
+  ///     not numbers.
+  ///   - none: not the place of a label.
+  public func decide(
+    classes: UnsafePointer<UInt8>, none: UInt8, width: Int, core: Region, into output: PixelBuffer, type: PixelType
+  ) -> Report {
+    output.reshape(width: core.width, height: core.height, samples: 1, type: type)
+    return type == .uint8
+      ? take(classes, none, width, core, output.values(as: UInt8.self))
+      : take(classes, none, width, core, output.values(as: UInt16.self))
+  }
+
+  private func take<Label: FixedWidthInteger & UnsignedInteger>(
+    _ classes: UnsafePointer<UInt8>, _ none: UInt8, _ width: Int, _ core: Region,
+    _ output: UnsafeMutableBufferPointer<Label>
+  ) -> Report {
+    // Any byte has a place, so that what a device gives cannot reach beyond the table.
+    let table = (0...255).map { $0 < labels.count ? Label(truncatingIfNeeded: labels[$0]) : 0 }
+    var report = Report()
+    table.withUnsafeBufferPointer { table in
+      for y in 0..<core.height {
+        let row = classes + (core.y + y) * width + core.x, decided = y * core.width
+        for x in 0..<core.width {
+          output[decided + x] = table[Int(row[x])]
+          report.isFinite = report.isFinite && row[x] != none
+        }
+      }
+    }
+    return report
+  }
+
   private func decide<Label: FixedWidthInteger & UnsignedInteger>(
     _ scores: UnsafePointer<Float>, _ width: Int, _ core: Region, _ output: UnsafeMutableBufferPointer<Label>,
     _ confidence: PixelBuffer?

@@ -135,7 +135,7 @@ public struct FloatMoments: Sendable, Hashable {
   }
 }
 
-extension TensorChannel {
+extension TensorChannel<Float> {
   /// Makes every value `scale * (value - center)`, computed in double precision.
   public func standardize(count: Int, scale: Double, center: Double) {
     if channels == 1 {

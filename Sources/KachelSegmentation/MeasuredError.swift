@@ -53,7 +53,7 @@ public struct MeasuredError: Codable, Sendable, Hashable, CustomStringConvertibl
         try slot.read(
           seen, core: compared, of: plane, mapping: run.mapping, image: image, planeSize: size,
           maps: run.measured?.maps(scene: scene, plane: place), signal: nil)
-        try slot.request.run(input: slot.input, output: slot.scores)
+        try slot.request.run(input: slot.input, output: slot.output)
       }
       for part in slots[0].covered { compare(slots, [own, other], part.intersection(compared), run.layout) }
     }
@@ -68,7 +68,7 @@ public struct MeasuredError: Codable, Sendable, Hashable, CustomStringConvertibl
     guard !region.isEmpty else { return }
     let channels = layout.channels
     let argMax = if case .labels(let argMax, _, _) = layout.kind { argMax } else { nil as ArgMax? }
-    let scores = slots.map { $0.scores.bindMemory(to: Float.self) }
+    let scores = slots.map { $0.output.bindMemory(to: Float.self) }
     for y in region.y..<region.maxY {
       for x in region.x..<region.maxX {
         let pixel = zip(scores, places).map { scores, place in

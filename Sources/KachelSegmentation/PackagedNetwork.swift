@@ -6,23 +6,28 @@ import KachelModels
 extension ModelGraph {
   /// The network as an engine has read it.
   ///
-  /// - Parameter name: what errors call it: the package's file.
-  func network(_ engine: any Engine, name: String) throws -> any Network {
-    if engine.precision == .fp16 { return try inHalfPrecision(file: name).read(engine, name: name) }
-    return try read(engine, name: name)
+  /// - Parameters:
+  ///   - name: what errors call it: the package's file.
+  ///   - ends: what the graph does at its ends.
+  func network(_ engine: any Engine, name: String, ends: GraphEnds = GraphEnds()) throws -> any Network {
+    var graph = try readable(by: engine, name: name)
+    if ends != GraphEnds() { graph = try graph.with(ends, file: name) }
+    if engine.precision == .fp16 { graph = try graph.inHalfPrecision(file: name) }
+    return try graph.read(engine, name: name)
+  }
+
+  private func readable(by engine: any Engine, name: String) throws -> ModelGraph {
+    guard case .savedModel(let archive) = self, !engine.readsSavedModels else { return self }
+    do throws(ModelError) { return try SavedModelToONNX(archive).convert() } catch {
+      throw EngineError(
+        .refused, name: name, "\(engine.name) reads ONNX only, and the SavedModel cannot be converted: \(error.reason)"
+      )
+    }
   }
 
   private func read(_ engine: any Engine, name: String) throws -> any Network {
     switch self {
     case .onnx(let bytes): return try engine.read(.onnx(bytes), name: name)
-    case .savedModel(let archive) where !engine.readsSavedModels:
-      let onnx: ModelGraph
-      do throws(ModelError) { onnx = try SavedModelToONNX(archive).convert() } catch {
-        throw EngineError(
-          .refused, name: name,
-          "\(engine.name) reads ONNX only, and the SavedModel cannot be converted: \(error.reason)")
-      }
-      return try onnx.read(engine, name: name)
     case .savedModel(let archive):
       let folder = FileManager.default.temporaryDirectory.appending(path: "kachel-\(UUID().uuidString)").path
       do {
@@ -61,7 +66,9 @@ private final class UnpackedNetwork: Network {
 
   var inputs: [KachelEngines.Port] { network.inputs }
   var outputs: [KachelEngines.Port] { network.outputs }
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
-    try network.compile(inputShape: inputShape, threads: threads, streams: streams)
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork {
+    try network.compile(inputShape: inputShape, elements: elements, threads: threads, streams: streams)
   }
 }

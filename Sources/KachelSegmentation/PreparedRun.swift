@@ -8,6 +8,7 @@ import KachelPixels
 /// A run whose tiles are chosen and whose network is read.
 struct PreparedRun: Sendable {
   let network: any Network
+  let tileNetwork: TileNetwork
   let mapping: InputMapping
   let plan: TilePlan
   let streams: Int
@@ -77,6 +78,9 @@ struct PreparedRun: Sendable {
     layout = try Self.layout(
       segmentation, outputChannels: decision.outputChannels, mapping: mapping, cacheBytes: cacheBytes,
       wantsConfidence: wantsConfidence)
+    tileNetwork = try TileNetwork(
+      network, of: segmentation, engine: engine, mapping: mapping, kind: layout.kind,
+      wantsScores: layout.needsProbabilities)
     let (plan, sources) = (decision.plan, mapping.sources)
     var left = Self.mostTiles
     work = try selection.scenes.indices.map { scene in

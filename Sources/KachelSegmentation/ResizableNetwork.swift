@@ -11,24 +11,29 @@ final class ResizableNetwork: Network {
   private let engine: any Engine
   private let name: String
   private let ownSize: Size
+  private let ends: GraphEnds
 
   /// - Parameters:
   ///   - ownSize: its size.
   ///   - name: what errors call the network: the package's file.
-  init(_ graph: ModelGraph, of ownSize: Size, _ engine: any Engine, name: String) throws {
-    let fixed = try graph.network(engine, name: name)
+  ///   - ends: what the graph does at its ends.
+  init(_ graph: ModelGraph, of ownSize: Size, _ engine: any Engine, name: String, ends: GraphEnds) throws {
+    let fixed = try graph.network(engine, name: name, ends: ends)
+    self.ends = ends
     inputs = fixed.inputs.map(\.ofAnySize)
     outputs = fixed.outputs.map(\.ofAnySize)
     (self.graph, self.ownSize, self.engine, self.name) = (graph, ownSize, engine, name)
   }
 
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork {
     guard inputShape.count == 4 else { throw EngineError(.refused, name: name, "its input has 4 axes") }
     do {
       return try GraphEditing(graph, file: name)
         .settingSpatialDimensions(height: inputShape[1], width: inputShape[2])
-        .network(engine, name: name)
-        .compile(inputShape: inputShape, threads: threads, streams: streams)
+        .network(engine, name: name, ends: ends)
+        .compile(inputShape: inputShape, elements: elements, threads: threads, streams: streams)
     } catch let error as EngineError where error.kind != .refused || error.isOutOfMemory {
       throw error
     } catch {
@@ -43,6 +48,6 @@ extension KachelEngines.Port {
   /// With an open height and width, of the axes batch, height, width, channels.
   fileprivate var ofAnySize: Self {
     guard shape.count == 4 else { return self }
-    return Self(name: name, shape: [shape[0], nil, nil, shape[3]], isFloat32: isFloat32)
+    return Self(name: name, shape: [shape[0], nil, nil, shape[3]], element: element)
   }
 }

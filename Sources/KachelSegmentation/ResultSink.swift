@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelEngines
 import KachelImages
+import KachelModels
 import KachelPixels
 
 /// What the outputs of a run have in common.
@@ -94,7 +95,7 @@ actor ResultSink {
   ///
   /// - Parameter plane: the plane's position among those of the scene, in C order of time and z.
   func take(_ slot: TileSlot, _ tile: PlaneGrid.Tile, grid: PlaneGrid, plane: Int) throws {
-    guard let scores = slot.scores.assumingMemoryBound(to: Float.self).baseAddress else { return }
+    guard let start = slot.output.baseAddress else { return }
     let region = layout.selection.regions[scene]
     let core = grid.core(of: tile).intersection(region)
     guard !core.isEmpty else { return }
@@ -105,13 +106,14 @@ actor ResultSink {
     switch layout.kind {
     case .labels(let argMax, let type, _):
       let report = argMax.decide(
-        scores, width: grid.x.tile, core: inTile, into: decided, type: type,
+        start, of: slot.elements.output, width: grid.x.tile, core: inTile, into: decided, type: type,
         confidence: confidence == nil ? nil : certain)
       if problem(report) != nil {
         // It may lie where there is no data, and nobody asked for a result.
         for part in slot.covered.map({ $0.intersection(core) }) where !part.isEmpty {
           let report = argMax.decide(
-            scores, width: grid.x.tile, core: part.offsetBy(x: -origin.x, y: -origin.y), into: scratch, type: type)
+            start, of: slot.elements.output, width: grid.x.tile, core: part.offsetBy(x: -origin.x, y: -origin.y),
+            into: scratch, type: type)
           if let problem = problem(report) {
             throw SegmentationError(.badScores, file: layout.modelFile, problem + " (pixels \(part))")
           }
@@ -127,6 +129,7 @@ actor ResultSink {
       }
       if plane == 0 { preview?.add(slot.raw, of: slot.rawRegion, core: core) }
     case .regression(let channels):
+      let scores = start.assumingMemoryBound(to: Float.self)
       for channel in 0..<channels {
         place.channel = channel
         decided.fill(channel: channel, of: channels, fromScores: scores, width: grid.x.tile, region: inTile)
@@ -241,6 +244,22 @@ actor ResultSink {
   func finish() throws {
     try main.finish()
     try confidence?.finish()
+  }
+}
+
+extension ArgMax {
+  /// Decides pixels from what a tile's network gave: scores, or classes.
+  fileprivate func decide(
+    _ start: UnsafeMutableRawPointer, of element: ElementType, width: Int, core: Region, into output: PixelBuffer,
+    type: PixelType, confidence: PixelBuffer? = nil
+  ) -> Report {
+    element == .float32
+      ? decide(
+        start.assumingMemoryBound(to: Float.self), width: width, core: core, into: output, type: type,
+        confidence: confidence)
+      : decide(
+        classes: start.assumingMemoryBound(to: UInt8.self), none: GraphEnds.noClass, width: width, core: core,
+        into: output, type: type)
   }
 }
 

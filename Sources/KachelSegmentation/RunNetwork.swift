@@ -110,9 +110,11 @@ struct RunNetwork: Sendable {
 
   /// The network as an engine has read it.
   ///
-  /// - Parameter name: what errors call it: the package's file.
-  func network(_ engine: any Engine, name: String) throws -> any Network {
-    guard let ownSize else { return try graph.network(engine, name: name) }
-    return try ResizableNetwork(graph, of: ownSize, engine, name: name)
+  /// - Parameters:
+  ///   - name: what errors call it: the package's file.
+  ///   - ends: what the graph does at its ends.
+  func network(_ engine: any Engine, name: String, ends: GraphEnds = GraphEnds()) throws -> any Network {
+    guard let ownSize else { return try graph.network(engine, name: name, ends: ends) }
+    return try ResizableNetwork(graph, of: ownSize, engine, name: name, ends: ends)
   }
 }

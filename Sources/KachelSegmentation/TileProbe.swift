@@ -76,8 +76,8 @@ struct TileProbe {
     let slot = try TileSlot(sources: 0, network: network)
     slot.input.initializeMemory(as: UInt8.self, repeating: 0)
     ProcessMemory.resetPeak()
-    try slot.request.run(input: slot.input, output: slot.scores)
-    let peak = (ProcessMemory.peak ?? 0) - slot.input.count - slot.scores.count
+    try slot.request.run(input: slot.input, output: slot.output)
+    let peak = (ProcessMemory.peak ?? 0) - slot.input.count - slot.output.count
     return (compiled, max(compiled, peak), network.outputShape.last ?? 0)
   }
 }

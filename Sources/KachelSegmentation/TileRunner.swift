@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import KachelEngines
 import KachelImages
+import KachelModels
 import KachelPixels
 
 /// Streams the tiles of planes through read, infer, decide and write, with a bounded number on their way.
@@ -61,7 +62,7 @@ struct TileRunner {
           }
           try Task.checkCancellation()
           try await inferers[lane.stream].run {
-            try lane.slot.request.run(input: lane.slot.input, output: lane.slot.scores)
+            try lane.slot.request.run(input: lane.slot.input, output: lane.slot.output)
           }
           try await sink.take(lane.slot, job.tile, grid: grid, plane: job.place)
           return (lane, grid.core(of: job.tile).intersection(region).area)
@@ -78,8 +79,9 @@ struct TileRunner {
     slots = []
     let run = run
     slots = try await inferers[0].run {
-      let compiled = try run.network.compile(inputShape: wanted, threads: run.threads, streams: run.streams)
-      try compiled.checkOutput(channels: run.layout.channels, file: run.layout.modelFile)
+      let compiled = try run.tileNetwork.compile(inputShape: wanted, threads: run.threads, streams: run.streams)
+      let channels = run.tileNetwork.ends.choosesClasses ? 1 : run.layout.channels
+      try compiled.checkOutput(channels: channels, file: run.layout.modelFile)
       return try (0..<run.streams * MemoryBudget.slotsPerStream).map { index in
         Lane(slot: try TileSlot(sources: run.mapping.sources.count, network: compiled), stream: index % run.streams)
       }

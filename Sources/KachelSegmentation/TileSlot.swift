@@ -12,17 +12,19 @@ final class TileSlot: @unchecked Sendable {
   let raw: [PixelBuffer]
   /// The plane's region that `raw` holds.
   var rawRegion = Region(x: 0, y: 0, width: 0, height: 0)
-  /// The network's input and output, float32, NHWC.
+  /// The network's input, NHWC, and its output: scores, NHWC, or bytes that are classes, see ``GraphEnds``.
   var input: UnsafeMutableRawBufferPointer { buffers.input.bytes }
-  var scores: UnsafeMutableRawBufferPointer { buffers.scores.bytes }
+  var output: UnsafeMutableRawBufferPointer { buffers.output.bytes }
+  let elements: ElementTypes
   let request: any InferenceRequest
-  private let buffers: (input: TensorBuffer, scores: TensorBuffer)
+  private let buffers: (input: TensorBuffer, output: TensorBuffer)
   /// The regions of the plane that hold pixels, no background if that is left out, as far as they meet the tile's core.
   var covered: [Region] = []
 
   init(sources: Int, network: any CompiledNetwork) throws(EngineError) {
     raw = (0..<sources).map { _ in PixelBuffer(width: 0, height: 0, type: .uint8) }
-    buffers = (try network.makeBuffer(network.inputShape), try network.makeBuffer(network.outputShape))
+    buffers = try network.makeBuffers()
+    elements = network.elements
     request = try network.makeRequest()
   }
 
@@ -48,12 +50,21 @@ final class TileSlot: @unchecked Sendable {
       try image.read(rawRegion, of: place, into: pixels)
       covered += image.coveredRegions(in: core, of: place)
       for mix in source.mixes {
-        let tensor = TensorChannel(
-          values: input.assumingMemoryBound(to: Float.self).baseAddress!, channel: channel, channels: mapping.channels)
-        tensor.fill(
-          from: pixels, mix: mix, columns: columns, rows: rows, dividedBy: maps == nil ? source.divisor : 1)
-        if let map = maps?[channel] {
-          tensor.standardize(count: columns.count * rows.count, scale: map.scale, center: map.center)
+        func tensor<Value>(_: Value.Type) -> TensorChannel<Value> {
+          TensorChannel(
+            values: input.assumingMemoryBound(to: Value.self).baseAddress!, channel: channel, channels: mapping.channels
+          )
+        }
+        switch (elements.input, mix.place) {
+        case (.uint8, let place?): tensor(UInt8.self).copy(sample: place, of: pixels, columns: columns, rows: rows)
+        case (.uint16, let place?): tensor(UInt16.self).copy(sample: place, of: pixels, columns: columns, rows: rows)
+        case (.float32, _):
+          tensor(Float.self).fill(
+            from: pixels, mix: mix, columns: columns, rows: rows, dividedBy: maps == nil ? source.divisor : 1)
+          if let map = maps?[channel] {
+            tensor(Float.self).standardize(count: columns.count * rows.count, scale: map.scale, center: map.center)
+          }
+        case (.uint8, nil), (.uint16, nil): preconditionFailure("a graph that takes pixels gets them as they are")
         }
         channel += 1
       }

@@ -112,7 +112,7 @@ struct GoldenTests {
     #expect(savedModel.inputs.map(\.shape) == [[nil, 512, 512, 1]])
     #expect(onnx.inputs.map(\.shape) == [[nil, nil, nil, 1]])
     #expect(savedModel.outputs.count == 1 && onnx.outputs.count == 1)
-    #expect((savedModel.inputs + onnx.inputs).allSatisfy { $0.isFloat32 && !$0.name.isEmpty })
+    #expect((savedModel.inputs + onnx.inputs).allSatisfy { $0.element == .float32 && !$0.name.isEmpty })
 
     let picture = noise(512 * 512).map { ($0 * 255).rounded() }
     let shape = [1, 512, 512, 1]

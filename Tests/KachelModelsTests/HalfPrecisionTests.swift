@@ -11,7 +11,7 @@ import Testing
     guard case .onnx(let bytes) = graph else { throw NoONNX() }
     let compiled = try ONNXRuntime.load().read(.onnx(bytes), name: "half")
       .compile(inputShape: image.shape, threads: 1, streams: 1)
-    let (input, output) = (try compiled.makeBuffer(compiled.inputShape), try compiled.makeBuffer(compiled.outputShape))
+    let (input, output) = try compiled.makeBuffers()
     image.values.withUnsafeBytes { input.bytes.copyMemory(from: $0) }
     try compiled.makeRequest().run(input: input.bytes, output: output.bytes)
     return PlainImage(shape: compiled.outputShape, values: Array(output.bytes.bindMemory(to: Float.self)))

@@ -41,10 +41,12 @@ private struct SmallNetwork: Network {
   var inputs: [Port] { own.inputs }
   var outputs: [Port] { own.outputs }
 
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork {
     let isTooLarge = inputShape[1] * inputShape[2] > mostPixels
     if isTooLarge && !failsLate { throw EngineError(.refused, name: "net", refusal) }
-    let compiled = try own.compile(inputShape: inputShape, threads: threads, streams: streams)
+    let compiled = try own.compile(inputShape: inputShape, elements: elements, threads: threads, streams: streams)
     return isTooLarge ? SmallCompiledNetwork(own: compiled) : compiled
   }
 }
@@ -53,6 +55,7 @@ private struct SmallCompiledNetwork: CompiledNetwork {
   let own: any CompiledNetwork
   var inputShape: [Int] { own.inputShape }
   var outputShape: [Int] { own.outputShape }
+  var elements: ElementTypes { own.elements }
   func makeRequest() throws(EngineError) -> sending any InferenceRequest { FailingRequest() }
 }
 

@@ -216,16 +216,18 @@ import Testing
 /// A network that is a function on pictures.
 private final class PixelNetwork: Network {
   let inputs: [KachelEngines.Port]
-  let outputs: [KachelEngines.Port] = [.init(name: "output", shape: [], isFloat32: true)]
+  let outputs: [KachelEngines.Port] = [.init(name: "output", shape: [], element: .float32)]
   private let function: @Sendable (Picture) -> Picture
 
   /// - Parameter side: of the only picture that it takes.
   init(side: Int? = nil, _ function: @escaping @Sendable (Picture) -> Picture) {
-    inputs = [.init(name: "input", shape: [1, side, side, 1], isFloat32: true)]
+    inputs = [.init(name: "input", shape: [1, side, side, 1], element: .float32)]
     self.function = function
   }
 
-  func compile(inputShape: [Int], threads: Int, streams: Int) throws(EngineError) -> any CompiledNetwork {
+  func compile(
+    inputShape: [Int], elements: ElementTypes, threads: Int, streams: Int
+  ) throws(EngineError) -> any CompiledNetwork {
     Compiled(inputShape: inputShape, function: function)
   }
 
@@ -259,6 +261,7 @@ private final class PixelNetwork: Network {
   private final class Compiled: CompiledNetwork {
     let inputShape: [Int]
     let outputShape: [Int]
+    let elements = ElementTypes()
     private let function: @Sendable (Picture) -> Picture
 
     init(inputShape: [Int], function: @escaping @Sendable (Picture) -> Picture) {

@@ -88,6 +88,23 @@ struct ONNXEditor: GraphEditor {
     }
   }
 
+  /// ONNX's number of the input's type.
+  var inputElement: Int32 {
+    get { document.model.graph.input[input].type.tensorType.elemType }
+    set {
+      document.model.graph.input[input].type.tensorType.elemType = newValue
+      isChanged = true
+    }
+  }
+
+  var outputElement: Int32 {
+    get { document.model.graph.output[output].type.tensorType.elemType }
+    set {
+      document.model.graph.output[output].type.tensorType.elemType = newValue
+      isChanged = true
+    }
+  }
+
   var channelCount: Int? { ONNXGraph.size(inputShape[inputLayout == .channelsFirst ? 1 : 3]) }
   var outputChannelCount: Int? { ONNXGraph.size(outputShape[outputLayout == .channelsFirst ? 1 : 3]) }
 
@@ -211,7 +228,7 @@ struct ONNXEditor: GraphEditor {
   var builder: ONNXAdditions { ONNXAdditions(names) }
 
   /// Makes everything that reads a value read another one.
-  private mutating func redirectReaders(of name: String, to other: String) {
+  mutating func redirectReaders(of name: String, to other: String) {
     for index in document.model.graph.node.indices {
       ONNXNames.rename(name, to: other, inputsOf: &document.model.graph.node[index])
     }
@@ -242,7 +259,7 @@ struct ONNXEditor: GraphEditor {
   /// Frees the output's name for what comes behind.
   ///
   /// - Returns: the value's new name.
-  private mutating func renameOutput() throws(ModelError) -> String {
+  mutating func renameOutput() throws(ModelError) -> String {
     let name = outputName
     guard document.model.graph.node.contains(where: { $0.output.contains(name) }) else {
       throw fail(.damaged, "no operation of the graph makes its output \(name)")
