@@ -46,6 +46,19 @@ import Testing
     #expect(Set(chosen).count > 1)
   }
 
+  /// Both changes of a graph for a GPU together.
+  @Test func alsoInHalfPrecision() throws {
+    let graph = try ModelGraph.packaged("example/nuclei.czann"), shape = [1, 64, 64, 1]
+    var random = SeededRandom(seed: 4)
+    let words = (0..<64 * 64).map { _ in UInt16.random(in: 0...40_000, using: &random) }
+    let scores = try run(
+      graph.inHalfPrecision(file: "half"), shape, ElementTypes(), words.map { Float($0) / 65535 }, as: Float.self)
+    let ends = try graph.with(GraphEnds(pixels: .uint16, divisor: 65535, choosesClasses: true), file: "ends")
+    let classes = try run(
+      ends.inHalfPrecision(file: "half"), shape, ElementTypes(input: .uint16, output: .uint8), words, as: UInt8.self)
+    #expect(classes == Self.classes(scores, 2, areLogits: false) && Set(classes) == [0, 1])
+  }
+
   /// The first of the highest, where all are numbers.
   private static func classes(_ scores: [Float], _ classes: Int, areLogits: Bool) -> [UInt8] {
     stride(from: 0, to: scores.count, by: classes).map { start in
