@@ -44,6 +44,7 @@ extension ONNXEditor {
         else { return false }
         remove(at: place, source: source)
         return true
+      case "Div": return removeWrittenOutSoftmax(endingAt: place, axis: axis)
       default: return false
       }
       value = source

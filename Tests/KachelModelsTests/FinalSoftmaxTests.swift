@@ -43,10 +43,39 @@ import Testing
       $0.transpose(toFirst: false)
     },
     Ending(testDescription: "channels first", isChannelsFirst: true) { $0.add("Softmax", int: ["axis": 1]) },
+    Ending(testDescription: "written out, the sum's axis moved by a reshape", opset: 12) {
+      let powers = $0.addPowers(axis: 1)
+      $0.transpose(toFirst: false)
+      let turned = $0.last
+      $0.add("ReduceSum", first: powers, ints: ["axes": [1]], int: ["keepdims": 1])
+      let sum = $0.add("Reshape", [$0.integers([1, 6, 9, 1])])
+      $0.add("Div", [sum], first: turned)
+    },
+    Ending(testDescription: "written out, the sum turned") {
+      let powers = $0.addPowers(axis: -3)
+      $0.transpose(toFirst: false)
+      let turned = $0.last
+      $0.add("ReduceSum", [$0.integers([1])], first: powers)
+      $0.transpose(toFirst: false)
+      let sum = $0.last
+      $0.add("Div", [sum], first: turned)
+    },
+    Ending(testDescription: "written out, channels last") {
+      $0.transpose(toFirst: false)
+      let powers = $0.addPowers(axis: 3)
+      let sum = $0.add("ReduceSum", [$0.integers([-1])])
+      $0.add("Div", [sum], first: powers)
+    },
+    Ending(testDescription: "written out without the highest, channels first", isChannelsFirst: true) {
+      let powers = $0.add("Exp")
+      let sum = $0.add("ReduceSum", [$0.integers([1])])
+      $0.add("Div", [sum], first: powers)
+    },
   ]) func logitsAreLeft(ending: Ending) throws {
     let graph = try graph(ending)
     let logits = try #require(try graph.editing.removingFinalSoftmax())
-    #expect(try logits.facts(file: "f").operations["Softmax"] == nil)
+    let operations = try logits.facts(file: "f").operations
+    #expect(["Softmax", "Div", "Exp", "ReduceSum", "ReduceMax", "Reshape"].allSatisfy { operations[$0] == nil })
     #expect(try logits.onnx.graph.output == graph.onnx.graph.output)
     let image = PlainImage([1, 6, 9, 2])
     func run(_ graph: ModelGraph) throws -> PlainImage {
@@ -82,6 +111,24 @@ import Testing
       $0.add("Softmax")
       $0.add("Relu")
     },
+    Ending(testDescription: "written out over the rows") {
+      $0.transpose(toFirst: false)
+      let powers = $0.addPowers(axis: 3)
+      let sum = $0.add("ReduceSum", [$0.integers([1])])
+      $0.add("Div", [sum], first: powers)
+    },
+    Ending(testDescription: "written out, by another sum") {
+      $0.transpose(toFirst: false)
+      let logits = $0.last, powers = $0.addPowers(axis: 3)
+      $0.add("Exp", first: logits)
+      let sum = $0.add("ReduceSum", [$0.integers([3])])
+      $0.add("Div", [sum], first: powers)
+    },
+    Ending(testDescription: "powers divided by a number") {
+      $0.transpose(toFirst: false)
+      let powers = $0.addPowers(axis: 3)
+      $0.add("Div", [$0.floats([2])], first: powers)
+    },
     Ending(testDescription: "another one's operation") {
       $0.transpose(toFirst: false)
       $0.add("Softmax", domain: "com.example")
@@ -102,6 +149,15 @@ import Testing
     let expected = try graph.run(image), found = try logits.run(image)
     #expect(found.after(.softmax).difference(expected) <= 1e-5)
     #expect(found.difference(expected) > 0.1)
+  }
+}
+
+extension NetworkFixture {
+  /// exp(x - max(x))
+  fileprivate mutating func addPowers(axis: Int64) -> String {
+    let logits = last, highest = add("ReduceMax", ints: ["axes": [axis]], int: ["keepdims": 1])
+    add("Sub", [highest], first: logits)
+    return add("Exp")
   }
 }
 

@@ -206,7 +206,7 @@ struct ONNXEditor: GraphEditor {
   }
 
   /// Takes operations away of whose results nothing comes out.
-  private mutating func removeUnread() {
+  mutating func removeUnread() {
     while true {
       let read = Set(document.model.graph.node.flatMap { ONNXNames.read(by: $0) } + [outputName])
       let count = document.model.graph.node.count
