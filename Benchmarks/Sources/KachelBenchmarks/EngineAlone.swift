@@ -3,8 +3,8 @@ import Foundation
 import Kachel
 import Synchronization
 
-/// The engine's part of a run: the same network, with a softmax at its end or without as in a run, prepared for the same tiles, threads and streams, on the same pixels,
-/// which are in memory before the clock starts.
+/// The engine's part of a run: the same network, with a softmax at its end or without as in a run, prepared for the same
+/// tiles, threads and streams, on the same pixels, which are in memory before the clock starts.
 struct EngineAlone {
   struct Report: Encodable {
     var tiles: Int
