@@ -40,7 +40,7 @@ public enum NetworkSource: Sendable {
 }
 
 /// The numbers that a tensor holds.
-public enum ElementType: String, Sendable, Hashable, CustomStringConvertible {
+public enum ElementType: Sendable, Hashable, CustomStringConvertible {
   case float32, uint8, uint16
 
   /// Bytes of a number.

@@ -63,12 +63,12 @@ public struct ArgMax: Sendable {
   ) -> Report {
     output.reshape(width: core.width, height: core.height, samples: 1, type: type)
     return type == .uint8
-      ? take(classes, none, width, core, output.values(as: UInt8.self))
-      : take(classes, none, width, core, output.values(as: UInt16.self))
+      ? look(up: classes, none, width, core, output.values(as: UInt8.self))
+      : look(up: classes, none, width, core, output.values(as: UInt16.self))
   }
 
-  private func take<Label: FixedWidthInteger & UnsignedInteger>(
-    _ classes: UnsafePointer<UInt8>, _ none: UInt8, _ width: Int, _ core: Region,
+  private func look<Label: FixedWidthInteger & UnsignedInteger>(
+    up classes: UnsafePointer<UInt8>, _ none: UInt8, _ width: Int, _ core: Region,
     _ output: UnsafeMutableBufferPointer<Label>
   ) -> Report {
     // Any byte has a place, so that what a device gives cannot reach beyond the table.

@@ -19,12 +19,12 @@ struct TileNetwork: Sendable {
   ) throws {
     var ends = GraphEnds()
     if engine.device.copiesTensors {
-      let channels = mapping.sources.map { segmentation.image.description.channels[$0.channel].pixelType }
+      let types = Set(mapping.sources.map { segmentation.image.description.channels[$0.channel].pixelType })
       // Statistics are those of a plane, and a graph is made for all of them.
-      if segmentation.runNetwork.standardization == nil, Set(channels).count == 1, let pixels = channels[0].graphPixels,
+      if segmentation.runNetwork.standardization == nil, types == [.uint8] || types == [.uint16],
         mapping.sources.allSatisfy({ source in source.mixes.allSatisfy { $0.place != nil } })
       {
-        (ends.pixels, ends.divisor) = (pixels, mapping.sources[0].divisor)
+        (ends.pixels, ends.divisor) = (types.first, mapping.sources[0].divisor)
       }
       if case .labels(let argMax, _, _) = kind, !wantsScores, 2...Int(GraphEnds.noClass) ~= argMax.labels.count {
         (ends.choosesClasses, ends.areLogits) = (true, argMax.areLogits)
@@ -46,20 +46,9 @@ struct TileNetwork: Sendable {
       switch ends.pixels {
       case .uint8: .uint8
       case .uint16: .uint16
-      case nil: .float32
+      default: .float32
       }
     let elements = ElementTypes(input: input, output: ends.choosesClasses ? .uint8 : .float32)
     return try network.compile(inputShape: inputShape, elements: elements, threads: threads, streams: streams)
-  }
-}
-
-extension PixelType {
-  /// As which pixels of this type go into a graph.
-  fileprivate var graphPixels: GraphEnds.Pixels? {
-    switch self {
-    case .uint8: .uint8
-    case .uint16: .uint16
-    default: nil
-    }
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 @testable import KachelModels
 import KachelEngines
+import KachelPixels
 import KachelTesting
 import SwiftProtobuf
 import Testing

@@ -14,6 +14,34 @@ import Testing
     }
   }
 
+  @Test(arguments: [PixelType.uint8, .uint16]) func classesThatAreChosenAlready(type: PixelType) {
+    let tile = Size(width: 40, height: 6), core = Region(x: 5, y: 1, width: 30, height: 4)
+    let labels: [UInt16] = type == .uint8 ? [7, 1, 200] : [7, 1, 40_000]
+    var classes = (0..<tile.area).map { UInt8($0 * 7 % 3) }
+    func decide() -> (ArgMax.Report, [UInt16]) {
+      let output = PixelBuffer(width: 0, height: 0, type: type)
+      let report = classes.withUnsafeBufferPointer {
+        ArgMax(labels: labels).decide(
+          classes: $0.baseAddress!, none: 255, width: tile.width, core: core, into: output, type: type)
+      }
+      return (
+        report, type == .uint8 ? output.values(as: UInt8.self).map(UInt16.init) : Array(output.values(as: UInt16.self))
+      )
+    }
+    let expected = (core.y..<core.maxY).flatMap { y in
+      (core.x..<core.maxX).map { x in labels[Int(classes[y * tile.width + x])] }
+    }
+    #expect(decide().1 == expected && decide().0.isFinite)
+    // Beside the core nobody asks.
+    classes[0] = 255
+    #expect(decide().0.isFinite)
+    classes[2 * tile.width + 8] = 255
+    #expect(!decide().0.isFinite && decide().1[33] == 0)
+    // No class of the network.
+    classes[2 * tile.width + 8] = 3
+    #expect(decide().1[33] == 0)
+  }
+
   @Test(arguments: [1, 2, 3, 5, 20], [1, 7, 15, 16, 17, 40])
   func decidesAsOnePixelAtATime(classes: Int, width: Int) {
     let tile = Size(width: width + 9, height: 6)

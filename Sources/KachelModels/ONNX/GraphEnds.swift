@@ -1,15 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+package import KachelPixels
 
 /// What a graph does at its two ends instead of its caller, so that less is copied to a GPU and back: pixels go in as they
 /// are in the image, one or two bytes for a channel instead of four, and one byte for a pixel comes out instead of four for
 /// each of its classes.
 package struct GraphEnds: Sendable, Hashable {
-  package enum Pixels: Sendable, Hashable {
-    case uint8, uint16
-  }
-
-  /// The pixels that go in; `nil` where those are 32-bit floating point numbers that nothing is done to.
-  package var pixels: Pixels?
+  /// The type of the pixels that go in, of 8 or 16 bits without sign; `nil` where those are 32-bit floating point numbers
+  /// that nothing is done to.
+  package var pixels: PixelType?
   /// What they are divided by.
   package var divisor: Float
   /// Whether the number of each pixel's class comes out, see ``noClass``, instead of the scores of all classes. The class is
@@ -21,7 +19,7 @@ package struct GraphEnds: Sendable, Hashable {
   /// What comes out instead of a class, where scores are not numbers.
   package static let noClass: UInt8 = 255
 
-  package init(pixels: Pixels? = nil, divisor: Float = 1, choosesClasses: Bool = false, areLogits: Bool = false) {
+  package init(pixels: PixelType? = nil, divisor: Float = 1, choosesClasses: Bool = false, areLogits: Bool = false) {
     (self.pixels, self.divisor) = (pixels, divisor)
     (self.choosesClasses, self.areLogits) = (choosesClasses, areLogits)
   }
@@ -31,31 +29,28 @@ extension ModelGraph {
   /// The graph with these ends. The names of the input and the output stay.
   ///
   /// - Throws: ``ModelError``: `unsupported` where it is not ONNX of version 9 or later whose axes are batch, height, width
-  ///   and channels, or where it does not have 2 to 255 classes.
+  ///   and channels, where it does not have 2 to 255 classes, or where pixels are of another type.
   package func with(_ ends: GraphEnds, file: String) throws(ModelError) -> ModelGraph {
     guard case .onnx(let bytes) = self else {
       throw ModelError(.unsupported, file: file, "only ONNX graphs take pixels and give classes")
     }
     var editor = try ONNXEditor(bytes, file: file, member: nil)
-    if let pixels = ends.pixels { editor.take(pixels, dividedBy: ends.divisor) }
+    if let pixels = ends.pixels { try editor.take(pixels, dividedBy: ends.divisor) }
     if ends.choosesClasses { try editor.chooseClasses(ofLogits: ends.areLogits) }
     return try editor.graph()
   }
 }
 
 extension ONNXEditor {
-  /// ONNX's numbers of the types.
-  private enum Element {
-    static let float32 = 1, uint8 = 2, uint16 = 4
-  }
-
-  fileprivate mutating func take(_ pixels: GraphEnds.Pixels, dividedBy divisor: Float) {
+  fileprivate mutating func take(_ pixels: PixelType, dividedBy divisor: Float) throws(ModelError) {
+    let elements: [PixelType: Int32] = [.uint8: ONNXElementType.uint8, .uint16: ONNXElementType.uint16]
+    guard let element = elements[pixels] else { throw fail(.unsupported, "graphs do not take \(pixels) pixels") }
     var builder = builder
-    var value = builder.add("Cast", [inputName], [.integer("to", Element.float32)])
+    var value = builder.add("Cast", [inputName], [.integer("to", Int(ONNXElementType.float32))])
     if divisor != 1 { value = builder.add("Div", [value, builder.floats([divisor], shape: [])]) }
     redirectReaders(of: inputName, to: value)
     insert(builder, at: 0)
-    inputElement = Int32(pixels == .uint8 ? Element.uint8 : Element.uint16)
+    inputElement = element
   }
 
   /// Compares class by class instead of by ArgMax, which does not say which of equals it takes on a GPU, gives eight bytes
@@ -88,6 +83,6 @@ extension ONNXEditor {
     builder.add("Where", [areNumbers, label, builder.byte(GraphEnds.noClass)], output: outputName)
     insert(builder, at: document.model.graph.node.count)
     outputShape[3].dimValue = 1
-    outputElement = Int32(Element.uint8)
+    outputElement = ONNXElementType.uint8
   }
 }

@@ -109,7 +109,7 @@ struct ONNXAdditions {
 
   mutating func floats(_ values: [Float], shape: [Int]) -> String { constant(1, shape, values.map(\.bitPattern)) }
 
-  mutating func byte(_ value: UInt8) -> String { constant(2, [], [value]) }
+  mutating func byte(_ value: UInt8) -> String { constant(ONNXElementType.uint8, [], [value]) }
 
   private mutating func constant<T: FixedWidthInteger>(_ type: Int32, _ shape: [Int], _ values: [T]) -> String {
     let name = names.fresh("constant")

@@ -33,7 +33,7 @@ struct ONNXEditor: GraphEditor {
     let input = graph.input[inputs[0]]
     for (tensor, name) in [(input, "input"), (graph.output[0], "output")] {
       let type = tensor.type.tensorType
-      guard type.elemType == 1 else {
+      guard type.elemType == ONNXElementType.float32 else {
         throw fail(
           .unsupported,
           "the \(name) \(tensor.name) is of the type \(ONNXElementType.name(type.elemType)); networks of "

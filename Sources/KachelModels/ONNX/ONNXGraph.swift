@@ -115,6 +115,8 @@ struct ONNXGraph {
 
 /// The types of an ONNX tensor's elements, by their numbers in the format.
 enum ONNXElementType {
+  static let float32: Int32 = 1, uint8: Int32 = 2, uint16: Int32 = 4, float16: Int32 = 10
+
   private static let names: [Int32: (name: String, bits: Int)] = [
     1: ("float32", 32), 2: ("uint8", 8), 3: ("int8", 8), 4: ("uint16", 16), 5: ("int16", 16), 6: ("int32", 32),
     7: ("int64", 64), 8: ("string", 0), 9: ("bool", 8), 10: ("float16", 16), 11: ("float64", 64), 12: ("uint32", 32),

@@ -35,11 +35,6 @@ extension ModelGraph {
 /// Puts conversions around the operations of a graph that are worth it.
 private struct HalfPrecisionCasts {
   private static let operations: Set<String> = ["Conv", "ConvTranspose", "MatMul", "Gemm"]
-  /// ONNX's numbers of the types.
-  private enum ElementType {
-    static let float32: Int32 = 1
-    static let float16: Int32 = 10
-  }
 
   private let weights: Set<String>
   private var names: ONNXNames
@@ -47,7 +42,7 @@ private struct HalfPrecisionCasts {
   private var converted: [String: String] = [:]
 
   init(_ graph: ONNX_GraphProto) {
-    weights = Set(graph.initializer.filter { $0.dataType == ElementType.float32 }.map(\.name))
+    weights = Set(graph.initializer.filter { $0.dataType == ONNXElementType.float32 }.map(\.name))
     names = ONNXNames(graph)
   }
 
@@ -63,13 +58,13 @@ private struct HalfPrecisionCasts {
         continue
       }
       let half = names.fresh("half")
-      before.append(Self.cast(input, to: ElementType.float16, as: half))
+      before.append(Self.cast(input, to: ONNXElementType.float16, as: half))
       converted[input] = half
       node.input[index] = half
     }
     let (output, half) = (node.output[0], names.fresh("half"))
     node.output[0] = half
-    return before + [node, Self.cast(half, to: ElementType.float32, as: output)]
+    return before + [node, Self.cast(half, to: ONNXElementType.float32, as: output)]
   }
 
   private static func cast(_ input: String, to type: Int32, as output: String) -> ONNX_NodeProto {
