@@ -33,7 +33,7 @@ import Testing
     let image = ArrayImage(values, size: size, type: .uint8, layout: .rgb)
     func scores(_ side: Int) async throws -> ScoreMap {
       var options = SegmentationOptions()
-      (options.tileSide, options.memory) = (side, .gigabytes(4))
+      (options.tileSide, options.memory) = (side, .gigabytes(16))
       return try await ScoreMap(of: image, with: package, options: options) { _ in }
     }
     let one = try await scores(400), tiled = try await scores(side)
