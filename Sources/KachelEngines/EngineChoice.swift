@@ -37,10 +37,21 @@ public struct EngineChoice: Sendable, Hashable {
   /// Does something with the chosen engine. Where the choice is automatic and the engine refuses the network, it is done
   /// with the other one.
   ///
+  /// - Parameter reason: why OpenVINO is not the first choice on the processor for this network, where it is not.
   /// - Returns: What was done, and one line on what happened, where the other engine did it.
   /// - Throws: `missing` with what gets the engine, `unsuitable` as ``check()``, and what `body` throws.
-  public func use<Result>(_ body: (any Engine) throws -> Result) throws -> (result: Result, note: String?) {
+  public func use<Result>(
+    notOpenVINO reason: String? = nil, _ body: (any Engine) throws -> Result
+  ) throws -> (result: Result, note: String?) {
     try check()
+    if let reason, name == .automatic, chosenDevice == .cpu {
+      do {
+        let engine = try ONNXRuntime.load()
+        return (try body(engine), "the network runs with \(engine.name), as \(reason)")
+      } catch let error as EngineError where !error.isOutOfMemory {
+        return (try body(OpenVINO.load()), "ONNX Runtime would be better, as \(reason); but \(error)")
+      }
+    }
     let engine = try first()
     do {
       return (try body(engine), nil)

@@ -26,7 +26,7 @@ extension ONNXEditor {
     for _ in nodes {
       let readers = nodes.reduce(0) { count, node in count + ONNXNames.read(by: node).count { $0 == value } }
       guard readers == (value == outputName ? 0 : 1), let place = nodes.firstIndex(where: { $0.output == [value] }),
-        let source = nodes[place].input.first, nodes[place].domain.isEmpty || nodes[place].domain == "ai.onnx"
+        let source = nodes[place].input.first, nodes[place].isStandard
       else { return false }
       let node = nodes[place]
       switch node.opType {

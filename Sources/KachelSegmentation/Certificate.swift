@@ -66,7 +66,7 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   ) {
     self.init(facts, plan)
     if let rounding, promise == .exact {
-      reason = "but for the rounding of sums, which may depend on the tiles' size, as \(rounding)"
+      (promise, reason) = (.canonical, "the engine rounds differently in tiles of another size, as \(rounding)")
     }
     self.statistics = statistics
     if let bound, let reason { self.reason = "\(reason), and the image's own cannot be taken, as \(bound)" }

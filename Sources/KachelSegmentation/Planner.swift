@@ -11,6 +11,8 @@ struct Planner {
   let network: any Network
   let options: SegmentationOptions
   let threads: Int
+  /// Why the engine rounds differently in tiles of another size, where it does.
+  var rounding: String?
   /// The pixels that a tile may have where its size is free, whatever memory allows.
   var mostTilePixels = Int.max
 
@@ -78,7 +80,7 @@ struct Planner {
         "a tile needs about \(needed), more than the \(options.memory) allowed; pass --memory with more")
     }
     let certificate = Certificate(
-      facts, best.plan, statistics: runNetwork.statistics, bound: runNetwork.bound, rounding: runNetwork.rounding)
+      facts, best.plan, statistics: runNetwork.statistics, bound: runNetwork.bound, rounding: rounding)
     if let requirement = options.requirement, !requirement.isMet(by: certificate.promise) {
       throw SegmentationError(
         .option, file: package.path, "the result would not be \(requirement.rawValue): \(certificate)")
@@ -113,8 +115,8 @@ struct Planner {
     if package.metadata.border == nil, options.halo == .package || (options.halo == .automatic && needed == nil) {
       warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
     }
-    if let reason = runNetwork.rounding {
-      warnings.append("the engine may round sums differently in tiles of another size, as \(reason)")
+    if let rounding {
+      warnings.append("the engine rounds differently in tiles of another size, as \(rounding)")
     }
     if let bound = runNetwork.bound {
       warnings.append("the network standardises every tile with its own statistics, as \(bound)")
@@ -207,9 +209,10 @@ struct Planner {
     }
     if let height = own.height, let width = own.width { return Size(width: width, height: height) }
     // Where a pixel's answer depends on the whole tile, or may do so, it must not depend on this machine's memory.
-    let isExact = facts.globalOperations.isEmpty && facts.stride != nil
+    let isExact = facts.exactness == .exact && rounding == nil
     guard !isExact || own.height != nil || own.width != nil else { return nil }
-    let declared = package.metadata.tileSize ?? Size(width: Self.assumedTile, height: Self.assumedTile)
+    let declared =
+      runNetwork.ownSize ?? package.metadata.tileSize ?? Size(width: Self.assumedTile, height: Self.assumedTile)
     return Size(
       width: own.width ?? AxisGrid.roundUp(declared.width, to: stride.width),
       height: own.height ?? AxisGrid.roundUp(declared.height, to: stride.height))

@@ -50,14 +50,20 @@ public struct Proof: Codable, Sendable {
     of image: any ImageSource, with package: ModelPackage, options: SegmentationOptions, picture: String? = nil,
     overwrite: Bool = false, progress: @escaping @Sendable (String) -> Void = { _ in }
   ) async throws {
-    let trial = try Trial(of: image, with: package, options: options)
+    var trial = try Trial(of: image, with: package, options: options)
     let part = ImagePart(of: image, plane: trial.plane, region: trial.region)
     guard part.hasPixels(in: Region(trial.region.size), of: PlaneIndex(channel: 0)) else {
       throw SegmentationError(
         .option, file: image.path, "holds no pixels in \(trial.region); name a part that does with --region")
     }
     progress(trial.reference.name)
-    let reference = try await trial.scores(part, trial.reference)
+    var reference = try await trial.scores(part, trial.reference)
+    if trial.isInOneTile, reference.provenance.certificate.promise != .exact {
+      // It is the engine that does not give the same for tiles of any size.
+      trial.takesTilesOfARun()
+      progress(trial.reference.name)
+      reference = try await trial.scores(part, trial.reference)
+    }
     certificate = reference.provenance.certificate
     region = [trial.region.x, trial.region.y, trial.region.width, trial.region.height]
     let tile = reference.provenance.tiles
@@ -105,7 +111,8 @@ private struct Trial {
   let options: SegmentationOptions
   let plane: PlaneIndex
   let region: Region
-  let reference: Way
+  private(set) var reference: Way
+  private(set) var isInOneTile: Bool
   let isClasses: Bool
   /// Sides of small tiles that the network takes; none where its tiles have one size.
   private let sides: [Int]
@@ -148,10 +155,14 @@ private struct Trial {
     (plain.minimumConfidence, plain.requirement) = (nil, nil)
     self.options = plain
     let longest = AxisGrid.roundUp(max(region.width, region.height), to: stride)
-    reference =
-      isFree && facts.exactness == .exact
-      ? Way(name: "one tile", isPromised: true) { $0.tileSide = longest }
-      : Way(name: "the tiles of a run", isPromised: true) { _ in }
+    isInOneTile = isFree && facts.exactness == .exact
+    reference = Way(name: "one tile", isPromised: true) { $0.tileSide = longest }
+    if !isInOneTile { takesTilesOfARun() }
+  }
+
+  /// Compares with the tiles that a run has, not with one tile.
+  mutating func takesTilesOfARun() {
+    (reference, isInOneTile) = (Way(name: "the tiles of a run", isPromised: true) { _ in }, false)
   }
 
   func scores(_ part: ImagePart, _ way: Way) async throws -> ScoreMap {

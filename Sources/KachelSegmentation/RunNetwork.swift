@@ -27,8 +27,7 @@ struct RunNetwork: Sendable {
   let bound: String?
   /// The size that the network has though it gets tiles of another one.
   let ownSize: Size?
-  /// Why sums may be rounded differently from one size of tiles to another.
-  let rounding: String?
+  private let dependence: SizeDependence?
   /// Whether the network gives logits, of which it made probabilities by a softmax at its end.
   let givesLogits: Bool
 
@@ -77,19 +76,14 @@ struct RunNetwork: Sendable {
   ) throws(ModelError) {
     (self.facts, self.standardization) = (facts, standardization)
     (self.statistics, self.bound) = (statistics, bound)
-    var (graph, rounding) = (graph, nil as String?)
-    if facts.exactness == .exact, options.tiling == .aligned {
-      switch try graph.resolvingOverlaps(file: package.path) {
-      case .absent: break
-      case .resolved(let resolved): graph = resolved
-      case .kept(let reason): rounding = reason
-      }
-    }
+    dependence =
+      facts.exactness == .exact && options.tiling == .aligned ? try graph.sizeDependence(file: package.path) : nil
+    var graph = dependence?.graph ?? graph
     // ZEN chooses among probabilities.
     let isChoice = options.tiling == .aligned && package.metadata.kind.isSemanticSegmentation
     let logits = isChoice ? try GraphEditing(graph, file: package.path).removingFinalSoftmax() : nil
     (graph, givesLogits) = (logits ?? graph, logits != nil)
-    (self.graph, self.rounding) = (graph, rounding)
+    self.graph = graph
     ownSize = Self.sizeThatMayChange(facts, graph, package.path, options)
   }
 
@@ -106,6 +100,22 @@ struct RunNetwork: Sendable {
       (try? GraphEditing(graph, file: file)
         .settingSpatialDimensions(height: height + stride.y, width: width + stride.x)) != nil
     return isPossible ? Size(width: width, height: height) : nil
+  }
+
+  /// Why an engine gives a pixel other bits in tiles of another size, where the network alone would not.
+  func rounding(by engine: any Engine) -> String? {
+    switch engine {
+    case is OpenVINO: dependence?.ofOpenVINO
+    case is ONNXRuntime where engine.device == .cpu: dependence?.ofONNXRuntime
+    // What a GPU does there is not known.
+    default: dependence?.ofOpenVINO ?? dependence?.ofONNXRuntime
+    }
+  }
+
+  /// Why ONNX Runtime is to run the network on the processor, where OpenVINO would not give the same bits in all tiles.
+  var reasonForONNXRuntime: String? {
+    guard let reason = dependence?.ofOpenVINO, dependence?.ofONNXRuntime == nil else { return nil }
+    return "OpenVINO rounds differently in tiles of another size: \(reason)"
   }
 
   /// The network as an engine has read it.

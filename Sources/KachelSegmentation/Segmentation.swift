@@ -141,7 +141,9 @@ public struct Segmentation: Sendable {
   ) async throws -> (run: PreparedRun, engine: any Engine) {
     var (run, engine) = try await stage.run {
       if let given { return (try prepare(given, outputs, begun), given) }
-      var ((run, engine), note) = try options.engine.use { (try prepare($0, outputs, begun), $0) }
+      var ((run, engine), note) = try options.engine.use(notOpenVINO: runNetwork.reasonForONNXRuntime) {
+        (try prepare($0, outputs, begun), $0)
+      }
       if let note { run.warn(note) }
       return (run, engine)
     }
@@ -249,7 +251,7 @@ public struct Segmentation: Sendable {
     }
     let planner = Planner(
       package: package, runNetwork: runNetwork, network: network, options: options, threads: threads,
-      mostTilePixels: mostTilePixels)
+      rounding: runNetwork.rounding(by: engine), mostTilePixels: mostTilePixels)
     let decision = try planner.decide(
       planes: sizes, mapping: mapping, bytesPerPixel: bytesPerPixel, otherBytes: otherBytes)
     return try PreparedRun(

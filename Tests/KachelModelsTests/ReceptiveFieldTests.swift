@@ -119,6 +119,27 @@ import Testing
     try expect(2, border: 2, opset: 18, small(1))
   }
 
+  /// Weights of thirds are rounded, those of quarters are not.
+  @Test(arguments: [
+    ("linear", 3, false), ("cubic", 3, false), ("linear", 6, false), ("linear", 4, true), ("cubic", 2, true),
+    ("nearest", 3, true),
+  ]) func weightsThatAreRounded(mode: String, factor: Int64, isExact: Bool) throws {
+    let facts = try facts { network in
+      network.window("MaxPool", kernel: Int(factor), stride: factor)
+      network.add("Resize", ["", network.floats([1, 1, Float(factor), Float(factor)])], text: ["mode": mode])
+    }
+    #expect(
+      facts.exactness
+        == (isExact
+          ? .exact
+          : .canonical(
+            reason:
+              "Resize (Resize_4) interpolates by no power of two, and its weights are rounded by where a tile lies")))
+    // What it sees is known all the same.
+    #expect(facts.stride?.x == Int(factor) && facts.receptiveField != nil && facts.neededBorder != nil)
+    #expect(facts.globalOperations.isEmpty)
+  }
+
   @Test func branches() throws {
     try expect(4, border: 4) { network in
       let start = network.last

@@ -248,7 +248,7 @@ import Testing
     var document = try ONNXDocument(bytes, file: package.path, member: nil)
     let mean = try #require(document.model.graph.node.firstIndex { $0.opType == "ReduceMean" })
     document.model.graph.node[mean].opType = "ReduceMin"
-    package.graph = .onnx(try document.serialized())
+    package.graph = try document.graph(file: "f", member: nil)
     return package
   }
 

@@ -8,8 +8,8 @@ public enum Exactness: Sendable, Hashable {
   /// The same, once numbers that the network takes of its whole input, as the mean and deviation that it standardises
   /// with, are those of the whole image.
   case exactWithStatistics(reason: String)
-  /// Pixels see the whole tile, or it is not known what they see. The same tiles always give the same, but not what the
-  /// whole image does.
+  /// Pixels see the whole tile, or it is not known what they see, or their values are rounded by where a tile lies. The
+  /// same tiles always give the same, but not what the whole image does.
   case canonical(reason: String)
 
   /// As in `exact with statistics`.

@@ -151,6 +151,14 @@ enum Step {
       case linear, cubic
     }
 
+    /// Whether an image `up` times as large and a `down`th of it has pixels that are weighed by numbers which floating
+    /// point does not hold: engines compute them from the pixel's place, and round them by it. OpenVINO 2026.4 and ONNX
+    /// Runtime 1.32 give a pixel values that differ by 1e-4 in tiles that begin elsewhere.
+    func weighsUnevenly(up: Int, down: Int) -> Bool {
+      guard filter == .linear || filter == .cubic else { return false }
+      return up & (up - 1) != 0 || down & (down - 1) != 0
+    }
+
     /// Where the output's pixel `j` lies in the input, for a factor `f`.
     enum Place {
       /// (j + 0.5) / f - 0.5

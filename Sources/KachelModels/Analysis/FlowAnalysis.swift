@@ -70,6 +70,8 @@ struct FlowAnalysis {
   private(set) var producer: [Int?]
   private var pitches: (y: Set<Double>, x: Set<Double>) = ([1], [1])
   private var obstacles: [Obstacle] = []
+  /// The first node that interpolates with weights which are rounded differently from place to place.
+  private var uneven: Int?
   /// The first node after which it is not known what the image's elements see.
   private var lost: Int?
   private var current = 0
@@ -215,6 +217,9 @@ struct FlowAnalysis {
     if !isGlobal { isCounted = false }
   }
 
+  /// Takes notice that the node at hand interpolates with weights which are rounded differently from place to place.
+  mutating func noteUneven() { uneven = uneven ?? current }
+
   /// Counts multiplications and additions for every pixel of the input; `nil` where they are not known.
   mutating func count(_ multiplications: Double?) {
     if let multiplications { operationsPerPixel += 2 * multiplications } else { isCounted = false }
@@ -284,7 +289,10 @@ struct FlowAnalysis {
     receptiveField = AxisPair(y: influenceY, x: influenceX)
     neededBorder = AxisPair(
       y: (borderY + strideY - 1) / strideY * strideY, x: (borderX + strideX - 1) / strideX * strideX)
-    if let first = statistics.first {
+    if let uneven {
+      exactness = .canonical(
+        reason: "\(text(uneven)) interpolates by no power of two, and its weights are rounded by where a tile lies")
+    } else if let first = statistics.first {
       exactness = .exactWithStatistics(
         reason: "the input is standardised by statistics of the whole image: \(first.operation) (\(first.node))")
     }

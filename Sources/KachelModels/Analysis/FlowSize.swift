@@ -23,6 +23,7 @@ extension FlowAnalysis {
       guard axis.block == 1, let ratio, let fraction = Self.fraction(ratio) else { throw .notPlain }
       // An axis that keeps its size is left alone, whatever the places of its pixels.
       if fraction == (1, 1) { continue }
+      if resize.weighsUnevenly(up: fraction.numerator, down: fraction.denominator) { noteUneven() }
       axes[place].pitch = try rounded(axis.pitch * Double(fraction.denominator) / Double(fraction.numerator))
       axes[place].reach = axis.reach?.resized(
         up: fraction.numerator, down: fraction.denominator, resize, pitch: axis.pitch, afford: { afford($0) })

@@ -71,9 +71,6 @@ struct ONNXAdditions {
 
   init(_ names: ONNXNames) { self.names = names }
 
-  /// Takes an operation of the graph as it is.
-  mutating func keep(_ node: ONNX_NodeProto) { nodes.append(node) }
-
   enum Attribute {
     case integer(String, Int)
     case integers(String, [Int])

@@ -57,8 +57,17 @@ struct ONNXDocument {
     return (try? ONNX_GraphProto(serializedBytes: Array(bytes[weightRanges[index]])))?.initializer.first
   }
 
+  /// The network.
+  ///
+  /// - Parameters: what errors call it.
+  func graph(file: String, member: String?) throws(ModelError) -> ModelGraph {
+    do { return .onnx(try serialized()) } catch {
+      throw ModelError(.unsupported, file: file, member: member, "the edited graph cannot be written: \(error)")
+    }
+  }
+
   /// The file's bytes.
-  func serialized() throws(BinaryEncodingError) -> [UInt8] {
+  private func serialized() throws(BinaryEncodingError) -> [UInt8] {
     var options = BinaryEncodingOptions()
     options.useDeterministicOrdering = true
     var frame = model

@@ -62,9 +62,7 @@ struct ONNXEditor: GraphEditor {
   }
 
   func graph() throws(ModelError) -> ModelGraph {
-    do { return .onnx(try document.serialized()) } catch {
-      throw fail(.unsupported, "the edited graph cannot be written: \(error)")
-    }
+    try document.graph(file: file, member: member)
   }
 
   // MARK: Input and output

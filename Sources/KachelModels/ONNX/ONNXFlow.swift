@@ -22,7 +22,7 @@ extension ONNXGraph {
       flow.inputShape = input.type.tensorType.shape.dim.map(Self.size)
     }
     for node in model.graph.node {
-      let isStandard = node.domain.isEmpty || node.domain == "ai.onnx"
+      let isStandard = node.isStandard
       let reader = ONNXNode(node: node, opset: opset ?? 1)
       flow.nodes.append(
         Flow.Node(
@@ -30,7 +30,7 @@ extension ONNXGraph {
           outputs: node.output.map(value),
           hidden: node.attribute.flatMap { Self.names(in: $0) }.map(value),
           place: Flow.Place(
-            name: node.name.isEmpty ? node.output.first ?? "" : node.name, result: node.output.first ?? "")))
+            name: node.place, result: node.output.first ?? "")))
     }
     flow.output = model.graph.output.first.map { value($0.name) } ?? -1
     return flow

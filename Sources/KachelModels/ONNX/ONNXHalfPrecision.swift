@@ -25,9 +25,7 @@ extension ModelGraph {
           .unsupported, file: file,
           "has no convolutions or matrix products with weights of 32 bits, which could be computed on 16 bits")
       }
-      do { return .onnx(try document.serialized()) } catch {
-        throw ModelError(.unsupported, file: file, "the graph cannot be written in half precision: \(error)")
-      }
+      return try document.graph(file: file, member: nil)
     }
   }
 }
@@ -48,7 +46,7 @@ private struct HalfPrecisionCasts {
 
   /// The operation with what converts its inputs before it and its output behind it.
   mutating func around(_ node: ONNX_NodeProto) -> [ONNX_NodeProto] {
-    guard node.domain.isEmpty || node.domain == "ai.onnx", Self.operations.contains(node.opType),
+    guard node.isStandard, Self.operations.contains(node.opType),
       node.input.dropFirst().contains(where: weights.contains), node.output.count == 1
     else { return [node] }
     var (node, before) = (node, [ONNX_NodeProto]())

@@ -73,7 +73,7 @@ extension ONNXEditor {
   private func refusal(_ obstacle: BakedSizes.Obstacle) -> ModelError {
     let nodes = document.model.graph.node
     guard let index = obstacle.node, nodes.indices.contains(index) else { return fail(.unsupported, obstacle.reason) }
-    let name = nodes[index].name.isEmpty ? nodes[index].output.first ?? "" : nodes[index].name
+    let name = nodes[index].place
     return fail(.unsupported, BakedSizes.sentence(operation: nodes[index].opType, name: name, obstacle.reason))
   }
 

@@ -92,7 +92,7 @@ extension ONNXEditor {
 
   /// The operation of ONNX itself that makes a value and nothing else.
   private func producer(of value: String) -> Int? {
-    document.model.graph.node.firstIndex { $0.output == [value] && ($0.domain.isEmpty || $0.domain == "ai.onnx") }
+    document.model.graph.node.firstIndex { $0.output == [value] && $0.isStandard }
   }
 
   private func numbers(_ constant: String) -> [Double]? { document.tensor(constant).flatMap(ONNXElementType.numbers) }

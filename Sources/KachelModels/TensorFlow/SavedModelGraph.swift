@@ -53,9 +53,6 @@ struct SavedModelGraph {
       meta.graphDef.library.function.map { ($0.signature.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
-  /// How often each operation is in what the outputs need.
-  var operations: [String: Int] { Survey(self).operations }
-
   /// - Parameter layout: of the input.
   func facts(layout: ImageLayout = .channelsLast) throws(ModelError) -> GraphFacts {
     let survey = Survey(self)
