@@ -7,7 +7,7 @@ struct EngineOptions: ParsableArguments {
   @Option(
     help: """
       What runs the network: openvino; onnxruntime; or auto, OpenVINO on the processor and ONNX Runtime on a GPU, and the \
-      other where the first refuses the network.
+      other where the first refuses the network or would not keep it exact.
       """, transform: readEngine) var engine = EngineChoice.Name.automatic
   @Option(
     help: "Where: cpu; cuda:0, an NVIDIA GPU by its number; or auto, a GPU where there is one and an engine for it.",

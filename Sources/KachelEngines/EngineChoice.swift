@@ -3,7 +3,8 @@
 /// Which engine runs networks, where, and how precisely it computes.
 public struct EngineChoice: Sendable, Hashable {
   public enum Name: String, Sendable, Hashable, CaseIterable {
-    /// OpenVINO on the processor and ONNX Runtime on a GPU; where the first refuses a network, the other one.
+    /// OpenVINO on the processor and ONNX Runtime on a GPU; where the first refuses a network, or would not keep it exact,
+    /// the other one.
     case automatic = "auto"
     case openVINO = "openvino"
     case onnxRuntime = "onnxruntime"
@@ -34,6 +35,17 @@ public struct EngineChoice: Sendable, Hashable {
     try ONNXRuntime.check(device, precision)
   }
 
+  /// The same with a certain engine, where the choice is left to Kachel.
+  ///
+  /// - Parameter engine: an engine's ``Engine/name``.
+  public func named(_ engine: String?) -> EngineChoice {
+    var choice = self
+    if name == .automatic {
+      choice.name = ["OpenVINO": .openVINO, "ONNX Runtime": .onnxRuntime][engine ?? ""] ?? .automatic
+    }
+    return choice
+  }
+
   /// Does something with the chosen engine. Where the choice is automatic and the engine refuses the network, it is done
   /// with the other one.
   ///
@@ -49,7 +61,10 @@ public struct EngineChoice: Sendable, Hashable {
         let engine = try ONNXRuntime.load()
         return (try body(engine), "the network runs with \(engine.name), as \(reason)")
       } catch let error as EngineError where !error.isOutOfMemory {
-        return (try body(OpenVINO.load()), "ONNX Runtime would be better, as \(reason); but \(error)")
+        let note = "ONNX Runtime would be better, as \(reason); but \(error)"
+        do { return (try body(OpenVINO.load()), note) } catch let other {
+          throw EngineError(error.kind, name: error.name, "\(other). \(note)")
+        }
       }
     }
     let engine = try first()

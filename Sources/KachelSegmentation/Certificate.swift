@@ -7,7 +7,8 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
   public enum Promise: String, Codable, Sendable, Hashable {
     /// The result is that of the whole image in one tile, bit for bit.
     case exact
-    /// It is not, but the same for any region, memory, threads and planes chosen: tiles lie on a fixed grid.
+    /// It is not, or may not be, but is the same for any region, memory, threads and planes chosen: tiles lie on a fixed
+    /// grid.
     case canonical
     /// Tiles see less than the network needs; pixels near their borders may differ from those of the whole image.
     case approximate
@@ -65,9 +66,7 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
     rounding: String? = nil
   ) {
     self.init(facts, plan)
-    if let rounding, promise == .exact {
-      (promise, reason) = (.canonical, "the engine rounds differently in tiles of another size, as \(rounding)")
-    }
+    if let rounding, promise == .exact { (promise, reason) = (.canonical, rounding) }
     self.statistics = statistics
     if let bound, let reason { self.reason = "\(reason), and the image's own cannot be taken, as \(bound)" }
   }
@@ -78,22 +77,19 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
       self.init(promise: .zen, reason: "tiles are cut as ZEN cuts them, and depend on the image's size")
       return
     }
+    // An axis of one tile has no border between tiles.
+    let (hasColumns, hasRows) = (plan.grids.contains { $0.x.count > 1 }, plan.grids.contains { $0.y.count > 1 })
+    let needed = facts.neededBorder.map { Size(width: $0.x, height: $0.y) }
+    let tooLittle = needed.map {
+      (hasColumns && rules.halo.width < $0.width) || (hasRows && rules.halo.height < $0.height)
+    }
     switch facts.exactness {
-    case .exact:
-      // An axis of one tile has no border between tiles.
-      let (hasColumns, hasRows) = (plan.grids.contains { $0.x.count > 1 }, plan.grids.contains { $0.y.count > 1 })
-      let needed = facts.neededBorder.map { Size(width: $0.x, height: $0.y) }
-      if let needed,
-        (hasColumns && rules.halo.width < needed.width) || (hasRows && rules.halo.height < needed.height)
-      {
-        self.init(
-          promise: .approximate,
-          reason: "tiles see \(rules.halo) pixels around what they decide, the network needs \(needed)")
-      } else {
-        self.init(promise: .exact)
-      }
-    case .exactWithStatistics(let reason), .canonical(let reason):
-      self.init(promise: .canonical, reason: reason)
+    case .exact where tooLittle == true, .canonical where tooLittle == true:
+      self.init(
+        promise: .approximate,
+        reason: "tiles see \(rules.halo) pixels around what they decide, the network needs \(needed ?? rules.halo)")
+    case .exact: self.init(promise: .exact)
+    case .exactWithStatistics(let reason), .canonical(let reason): self.init(promise: .canonical, reason: reason)
     }
   }
 }

@@ -11,7 +11,7 @@ struct Planner {
   let network: any Network
   let options: SegmentationOptions
   let threads: Int
-  /// Why the engine rounds differently in tiles of another size, where it does.
+  /// That the engine rounds differently in tiles of another size, and why, where it does.
   var rounding: String?
   /// The pixels that a tile may have where its size is free, whatever memory allows.
   var mostTilePixels = Int.max
@@ -115,9 +115,7 @@ struct Planner {
     if package.metadata.border == nil, options.halo == .package || (options.halo == .automatic && needed == nil) {
       warnings.append("the package declares no border; tiles see \(Self.assumedHalo) pixels around what they decide")
     }
-    if let rounding {
-      warnings.append("the engine rounds differently in tiles of another size, as \(rounding)")
-    }
+    if let rounding { warnings.append(rounding) }
     if let bound = runNetwork.bound {
       warnings.append("the network standardises every tile with its own statistics, as \(bound)")
     }

@@ -102,14 +102,14 @@ struct RunNetwork: Sendable {
     return isPossible ? Size(width: width, height: height) : nil
   }
 
-  /// Why an engine gives a pixel other bits in tiles of another size, where the network alone would not.
+  /// That an engine gives a pixel other bits in tiles of another size, and why, where the network alone would not.
   func rounding(by engine: any Engine) -> String? {
-    switch engine {
-    case is OpenVINO: dependence?.ofOpenVINO
-    case is ONNXRuntime where engine.device == .cpu: dependence?.ofONNXRuntime
-    // What a GPU does there is not known.
-    default: dependence?.ofOpenVINO ?? dependence?.ofONNXRuntime
+    guard let dependence else { return nil }
+    guard engine.device == .cpu else {
+      return "whether \(engine.device) gives the same bits in tiles of any size is not known"
     }
+    let reason = engine is ONNXRuntime ? dependence.ofONNXRuntime : dependence.ofOpenVINO
+    return reason.map { "\(engine.name) rounds differently in tiles of another size, as \($0)" }
   }
 
   /// Why ONNX Runtime is to run the network on the processor, where OpenVINO would not give the same bits in all tiles.

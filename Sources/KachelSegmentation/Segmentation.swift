@@ -141,7 +141,9 @@ public struct Segmentation: Sendable {
   ) async throws -> (run: PreparedRun, engine: any Engine) {
     var (run, engine) = try await stage.run {
       if let given { return (try prepare(given, outputs, begun), given) }
-      var ((run, engine), note) = try options.engine.use(notOpenVINO: runNetwork.reasonForONNXRuntime) {
+      // An unfinished run goes on with its engine, whatever has been installed since.
+      let choice = options.engine.named(begun?.identity.provenance["engine.name"])
+      var ((run, engine), note) = try choice.use(notOpenVINO: runNetwork.reasonForONNXRuntime) {
         (try prepare($0, outputs, begun), $0)
       }
       if let note { run.warn(note) }

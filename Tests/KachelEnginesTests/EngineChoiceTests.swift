@@ -60,6 +60,32 @@ struct EngineChoiceTests {
     }
   }
 
+  /// Where OpenVINO would not do as well, the other one is first, and both reasons are told if neither does it.
+  @Test func theOtherIsFirst() throws {
+    func failing(_ names: Set<String>) -> (any Engine) throws -> String {
+      { engine in
+        guard names.contains(engine.name) else { return engine.name }
+        throw EngineError(.failed, name: "m.czann", "\(engine.name) cannot")
+      }
+    }
+    let first = try EngineChoice().use(notOpenVINO: "it rounds", failing([]))
+    #expect(first == ("ONNX Runtime", "the network runs with ONNX Runtime, as it rounds"))
+    let second = try EngineChoice().use(notOpenVINO: "it rounds", failing(["ONNX Runtime"]))
+    #expect(second.result == "OpenVINO" && second.note?.contains("ONNX Runtime cannot") == true)
+    let both = engineError {
+      _ = try EngineChoice().use(notOpenVINO: "it rounds", failing(["OpenVINO", "ONNX Runtime"]))
+    }
+    #expect(both?.reason.contains("OpenVINO cannot") == true && both?.reason.contains("ONNX Runtime cannot") == true)
+    #expect(try EngineChoice(.openVINO).use(notOpenVINO: "it rounds") { $0.name } == ("OpenVINO", nil))
+  }
+
+  @Test func anUnfinishedRunKeepsItsEngine() {
+    #expect(EngineChoice().named("OpenVINO").name == .openVINO)
+    #expect(EngineChoice().named("ONNX Runtime").name == .onnxRuntime)
+    #expect(EngineChoice().named(nil).name == .automatic && EngineChoice().named("other").name == .automatic)
+    #expect(EngineChoice(.onnxRuntime).named("OpenVINO").name == .onnxRuntime)
+  }
+
   /// What fails for another reason is not tried again.
   @Test(arguments: [(EngineError.Kind.failed, "broken"), (.refused, "out of memory")])
   func failuresStay(kind: EngineError.Kind, reason: String) throws {

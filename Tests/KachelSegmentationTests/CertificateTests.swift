@@ -36,6 +36,21 @@ import Testing
     #expect(result.certificate.promise == .approximate && result.warnings.contains { $0.contains("48 x 48") })
   }
 
+  /// A network that is canonical by its rounding alone still needs its halo.
+  @Test(arguments: [(48, Certificate.Promise.canonical), (40, .approximate)])
+  func roundedNetworksNeedTheirHaloToo(halo: Int, promise: Certificate.Promise) throws {
+    var facts = try Example.package("nuclei.czann").graphFacts()
+    facts.exactness = .canonical(reason: "weights are rounded")
+    let side = Size(width: 256, height: 256), halo = Size(width: halo, height: halo)
+    let rules = TileRules(stride: Size(width: 8, height: 8), halo: halo, fixed: side, shrinks: (true, true))
+    let plan = try #require(TilePlan(planes: [Size(width: 900, height: 500)], rules: rules, tilePixels: 0))
+    #expect(Certificate(facts, plan).promise == promise)
+    facts.exactness = .exact
+    #expect(
+      Certificate(facts, plan, rounding: "r")
+        == (promise == .canonical ? .init(promise: .canonical, reason: "r") : Certificate(facts, plan)))
+  }
+
   /// The error that the certificate names is found in the scores, and no larger one is claimed than there is.
   @Test func approximateResultsSayHowFarTheyAreOff() async throws {
     let package = try Example.package("nuclei.czann")

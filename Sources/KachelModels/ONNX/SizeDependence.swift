@@ -7,7 +7,8 @@ internal import SwiftProtobuf
 /// Numbers are rounded whenever two are added, so that another order of a sum gives another last digit. OpenVINO 2026.4
 /// chooses the order of a convolution's sums by the image's width in three cases: the windows of a transposed convolution
 /// overlap, the kernel takes every third pixel or fewer, or padding makes the result wider than the image. ONNX Runtime 1.32
-/// computes some functions otherwise for the last few of the numbers that a thread gets. All else was seen to give the same
+/// computes some functions otherwise for the last few of the numbers that a thread gets. Convolutions of one channel each, or
+/// one column wide, are not among these. What is not known, as weights that are computed, counts as such. All else was seen to give the same
 /// bits for every width; the tests try it.
 package struct SizeDependence: Sendable {
   /// The network in a form that ONNX Runtime runs, where that is the better one; else as it was.
@@ -43,7 +44,7 @@ extension ModelGraph {
       var document = try ONNXDocument(bytes, file: file, member: nil)
       let nodes = document.model.graph.node.filter(\.isStandard)
       let rounded = nodes.first { roundedByONNXRuntime.contains($0.opType) }
-        .map { "its operation \($0.title) is one of those that it rounds by how many pixels there are" }
+        .map { "its operation \($0.title) is computed otherwise for the last of its numbers" }
       guard let reason = document.dependenceWithOpenVINO else {
         return SizeDependence(graph: self, ofOpenVINO: nil, ofONNXRuntime: rounded)
       }
@@ -53,9 +54,12 @@ extension ModelGraph {
   }
 }
 
-/// Operations of ONNX that ONNX Runtime rounds by the number of pixels, which are all that were found among activations,
-/// poolings, normalisations of channels and arithmetic.
-private let roundedByONNXRuntime: Set = ["Celu", "Elu", "Log", "LRN", "Mish", "Selu", "Softplus"]
+/// Operations that ONNX Runtime rounds by the number of pixels, which are all that were found among activations, poolings,
+/// normalisations of channels and arithmetic, and those like them; TensorFlow has most of them under the same names.
+private let roundedByONNXRuntime: Set = [
+  "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Celu", "Cos", "Cosh", "Elu", "Log", "Log1p", "LRN", "Mish",
+  "Selu", "Sin", "Sinh", "Softplus", "Tan",
+]
 
 /// A convolution's dilation from which on the order of its sums depends on the width.
 private let wideDilation: Int64 = 3
@@ -65,67 +69,11 @@ extension ONNXDocument {
     let nodes = model.graph.node
     let producers = Dictionary(
       nodes.flatMap { node in node.output.map { ($0, node) } }, uniquingKeysWith: { first, _ in first })
+    let finder = DependenceFinder(document: self, producers: producers)
     for node in nodes where node.isStandard {
-      let reason: String?
-      switch node.opType {
-      case "ConvTranspose": reason = dependence(ofTransposed: node)
-      case "Conv": reason = dependence(ofConvolution: node, producers)
-      default: reason = nil
-      }
-      if let reason { return "its operation \(node.title) \(reason)" }
+      if let reason = finder.reason(node) { return "its operation \(node.title) \(reason)" }
     }
     return nil
-  }
-
-  private func dependence(ofTransposed node: ONNX_NodeProto) -> String? {
-    let stride = node.numbers("strides")?.last ?? 1
-    guard let dims = weights(node)?.dims else { return "has no plain weights" }
-    if dims[3] <= stride || node.group > 1 && node.group == dims[0] { return nil }
-    return "has windows that overlap"
-  }
-
-  private func dependence(
-    ofConvolution node: ONNX_NodeProto, _ producers: [String: ONNX_NodeProto]
-  ) -> String? {
-    guard let dims = weights(node)?.dims else { return "has no plain weights" }
-    // A channel by itself, or a column.
-    if dims[3] == 1 || dims[1] == 1 && node.group > 1 { return nil }
-    let dilation = node.numbers("dilations")?.last ?? 1
-    guard 1...1 << 16 ~= dilation, dims[3] <= 1 << 16 else { return "has no plain dilation" }
-    if dilation >= wideDilation { return "has a dilation of \(dilation)" }
-    var padding: Int64 = 0
-    if let pads = node.numbers("pads"), pads.count == 4 { padding = Self.sum(pads[1], pads[3]) }
-    // OpenVINO makes zeros around the image part of the convolution.
-    var source = node.input.first.flatMap { producers[$0] }
-    for _ in 0..<3 {
-      guard let node = source, node.isStandard, ["Transpose", "Identity"].contains(node.opType) else { break }
-      source = node.input.first.flatMap { producers[$0] }
-    }
-    if let source, source.isStandard, source.opType == "Pad", ["", "constant"].contains(source.text("mode")) {
-      guard let zeros = zeros(around: source) else { return "is padded by numbers that are computed" }
-      padding = Self.sum(padding, zeros)
-    }
-    return padding > dilation * (dims[3] - 1) ? "gives more columns than it gets" : nil
-  }
-
-  /// The most zeros that a node adds along an axis, before it and after it together.
-  private func zeros(around node: ONNX_NodeProto) -> Int64? {
-    let pads =
-      node.numbers("pads")?.map(Double.init)
-      ?? node.input.dropFirst().first.flatMap { tensor($0) }.flatMap { ONNXElementType.numbers($0) }
-    guard let pads, pads.count % 2 == 0 else { return nil }
-    let half = pads.count / 2
-    return (0..<half).map { Int64(clamping: Int(min(pads[$0] + pads[$0 + half], 1e9))) }.max() ?? 0
-  }
-
-  private static func sum(_ a: Int64, _ b: Int64) -> Int64 {
-    let (sum, isTooLarge) = a.addingReportingOverflow(b)
-    return isTooLarge ? .max : sum
-  }
-
-  private func weights(_ node: ONNX_NodeProto) -> ONNX_TensorProto? {
-    guard node.input.count > 1, let weights = tensor(node.input[1]), weights.dims.count == 4 else { return nil }
-    return weights
   }
 
   /// Gives dilated convolutions their padding in numbers, where it is asked for by name and does not depend on the image:
@@ -136,8 +84,8 @@ extension ONNXDocument {
     var isChanged = false
     for index in model.graph.node.indices {
       let node = model.graph.node[index]
-      guard node.isStandard, node.opType == "Conv", let kernel = weights(node)?.dims.suffix(2),
-        let dilations = node.numbers("dilations"), dilations.count == 2,
+      guard node.isStandard, node.opType == "Conv", let kernel = shape(node.input.dropFirst().first)?.suffix(2),
+        kernel.count == 2, let dilations = node.numbers("dilations"), dilations.count == 2,
         dilations.allSatisfy({ 1...1 << 16 ~= $0 }), kernel.allSatisfy({ 1...1 << 16 ~= $0 }),
         let name = node.attribute.firstIndex(where: { $0.name == "auto_pad" }),
         node.numbers("strides")?.allSatisfy({ $0 == 1 }) ?? true
@@ -151,9 +99,107 @@ extension ONNXDocument {
       default: continue
       }
       model.graph.node[index].attribute[name] = .with { ($0.name, $0.type, $0.ints) = ("pads", 7, pads) }
+      // Numbers beside a name mean nothing.
+      model.graph.node[index].attribute.removeAll { $0.name == "pads" && $0.ints != pads }
       isChanged = true
     }
     return isChanged
+  }
+}
+
+extension ONNXDocument {
+  /// The sizes of a weight along its axes.
+  fileprivate func shape(_ name: String?) -> [Int64]? {
+    guard let name else { return nil }
+    return (model.graph.initializer.first { $0.name == name } ?? weights.first { $0.name == name })?.dims
+  }
+}
+
+/// Looks for operations whose sums OpenVINO adds up by the image's width.
+private struct DependenceFinder {
+  let document: ONNXDocument
+  /// The node that makes a value.
+  let producers: [String: ONNX_NodeProto]
+
+  /// Operations that leave pixels as they are, or may; OpenVINO looks through them.
+  private static let transparent: Set = [
+    "Add", "Cast", "Concat", "Div", "Dropout", "Identity", "Mul", "Reshape", "Squeeze", "Sub", "Transpose", "Unsqueeze",
+  ]
+  /// What is no size of a kernel, a dilation or a padding of any network.
+  private static let most: Int64 = 1 << 20
+
+  func reason(_ node: ONNX_NodeProto) -> String? {
+    switch node.opType {
+    case "ConvTranspose": ofTransposed(node)
+    case "Conv": ofConvolution(node)
+    default: nil
+    }
+  }
+
+  private func ofTransposed(_ node: ONNX_NodeProto) -> String? {
+    guard let columns = columns(node) else { return "has weights of a size that is not known" }
+    if columns <= node.numbers("strides")?.last ?? 1 { return nil }
+    // A channel by itself.
+    if node.group > 1, shape(node)?.first == node.group { return nil }
+    return "has windows that overlap"
+  }
+
+  private func ofConvolution(_ node: ONNX_NodeProto) -> String? {
+    guard let columns = columns(node) else { return "has weights of a size that is not known" }
+    // A column, or a channel by itself.
+    if columns == 1 || node.group > 1 && shape(node)?.dropFirst().first == 1 { return nil }
+    let dilation = node.numbers("dilations")?.last ?? 1
+    guard 1...Self.most ~= dilation else { return "has no plain dilation" }
+    if dilation >= wideDilation { return "has a dilation of \(dilation)" }
+    let own = dilation * (columns - 1)
+    var padding: Int64 = node.text("auto_pad").hasPrefix("SAME") ? own : 0
+    if let pads = node.numbers("pads"), pads.count == 4 { padding = Self.sum([pads[1], pads[3]]) }
+    guard let before = zeros(before: node) else { return "is padded by numbers that are not known" }
+    return padding + before > own ? "gives more columns than it gets" : nil
+  }
+
+  /// Zeros that are put around an operation's image before it, along the axis that has most; `nil` where that is not known.
+  private func zeros(before node: ONNX_NodeProto) -> Int64? {
+    var name = node.input.first
+    // A graph has no cycles, but a file may.
+    for _ in 0..<64 {
+      guard let source = name.flatMap({ producers[$0] }), source.isStandard else { return 0 }
+      if source.opType == "Pad" {
+        guard ["", "constant"].contains(source.text("mode")) else { return 0 }
+        return amounts(source).flatMap { pads in
+          let half = pads.count / 2
+          return pads.count % 2 == 0 ? (0..<half).map { Self.sum([pads[$0], pads[$0 + half]]) }.max() ?? 0 : nil
+        }
+      }
+      guard Self.transparent.contains(source.opType) else { return 0 }
+      name = source.input.first { producers[$0] != nil && producers[$0]?.opType != "Constant" }
+    }
+    return nil
+  }
+
+  private func amounts(_ pad: ONNX_NodeProto) -> [Int64]? {
+    if let pads = pad.numbers("pads") { return pads }
+    guard let name = pad.input.dropFirst().first else { return nil }
+    let constant = producers[name].flatMap { $0.opType == "Constant" ? $0 : nil }
+    let tensor = constant?.attribute.first { $0.name == "value" }?.t ?? document.tensor(name)
+    return tensor.flatMap { ONNXElementType.numbers($0) }.map { numbers in
+      numbers.map { $0.isFinite ? Int64(max(-1e6, min(1e6, $0))) : Self.most }
+    }
+  }
+
+  /// The sum of what is added; what is cut off is not undone by it.
+  private static func sum(_ pads: [Int64]) -> Int64 { pads.reduce(0) { $0 + max(0, min(most, $1)) } }
+
+  private func columns(_ node: ONNX_NodeProto) -> Int64? {
+    let columns = node.numbers("kernel_shape")?.last ?? (shape(node)?.count == 4 ? shape(node)?.last : nil)
+    return columns.flatMap { 1...Self.most ~= $0 ? $0 : nil }
+  }
+
+  /// The sizes of an operation's weights.
+  private func shape(_ node: ONNX_NodeProto) -> [Int64]? {
+    guard let name = node.input.dropFirst().first else { return nil }
+    return document.shape(name)
+      ?? producers[name]?.attribute.first { $0.name == "value" && $0.hasT }?.t.dims
   }
 }
 
