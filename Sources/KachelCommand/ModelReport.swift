@@ -43,6 +43,9 @@ struct ModelReport: Encodable {
     var neededBorder: [Int]?
     /// Whether the declared border is enough, where one is declared and one would be.
     var borderSuffices: Bool?
+    /// Why an engine rounds by the tiles' size what the network alone would not.
+    var roundedByOpenVINO: String?
+    var roundedByONNXRuntime: String?
   }
   struct ZEN: Encodable {
     var blue: String
@@ -109,6 +112,13 @@ struct ModelReport: Encodable {
         flopsPerPixel: facts.flopsPerPixel, stride: facts.stride.map { [$0.x, $0.y] },
         globalOperations: facts.globalOperations)
       tiling = Tiling(facts, border: metadata.border)
+      switch facts.exactness {
+      case .canonical: break
+      case .exact, .exactWithStatistics:
+        let dependence = try package.graph.sizeDependence(file: package.path)
+        tiling?.roundedByOpenVINO = dependence.ofOpenVINO
+        tiling?.roundedByONNXRuntime = dependence.ofONNXRuntime
+      }
     }
     do throws(ModelError) { _ = try package.checkRunnable() } catch {
       canBeRun = false
@@ -147,6 +157,8 @@ struct ModelReport: Encodable {
     if let tiling {
       sheet.add("receptive field", receptiveField(tiling))
       sheet.add("tiles", tiling.exactness + (tiling.reason.map { ": \($0)" } ?? ""))
+      sheet.add("with OpenVINO", tiling.roundedByOpenVINO.map { "rounded by the tiles' size: \($0)" })
+      sheet.add("with ONNX Runtime", tiling.roundedByONNXRuntime.map { "rounded by the tiles' size: \($0)" })
     }
     sheet.add("content", content)
     sheet.add("can be run", refusal.map { "no: \($0)" } ?? "yes")

@@ -25,6 +25,20 @@ import Testing
     #expect(Set(labels.bytes) == [1, 2])
   }
 
+  /// What keeps an engine from being exact is said before a run, and the other engine does it.
+  @Test func theEngineThatRoundsIsNamed() async throws {
+    let model = try SharedData.path("models/tf/unet_rgb/unet_rgb.czmodel")
+    let inspected = try await kachel.run(["inspect", model])
+    #expect(inspected.status == 0)
+    #expect(inspected.lines.contains { $0.hasPrefix("with OpenVINO") && $0.contains("ConvTranspose") })
+    let picture = kachel.files.file("colors.png"), size = Size(width: 90, height: 70)
+    let writer = try PNGWriter(path: picture, size: size, layout: .rgb, pixelType: .uint8, overwrite: false)
+    try writer.write(rows: PixelBuffer(width: size.width, height: size.height, samples: 3, type: .uint8))
+    try writer.finish()
+    let run = try await segment(picture, model, ["--require", "exact"])
+    #expect(run.status == 0 && run.errors.contains("runs with ONNX Runtime, as OpenVINO rounds"), "\(run.errors)")
+  }
+
   @Test func quietSaysNothing() async throws {
     let picture = try Inputs.picture(in: kachel.files)
     let run = try await segment(picture, Inputs.quick, ["--quiet"])
