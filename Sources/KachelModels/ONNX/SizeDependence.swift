@@ -7,9 +7,9 @@ internal import SwiftProtobuf
 /// Numbers are rounded whenever two are added, so that another order of a sum gives another last digit. OpenVINO 2026.4
 /// chooses the order of a convolution's sums by the image's width in three cases: the windows of a transposed convolution
 /// overlap, the kernel takes every third pixel or fewer, or padding makes the result wider than the image. ONNX Runtime 1.32
-/// computes some functions otherwise for the last few of the numbers that a thread gets. Convolutions of one channel each, or
-/// one column wide, are not among these. What is not known, as weights that are computed, counts as such. All else was seen to give the same
-/// bits for every width; the tests try it.
+/// computes some functions otherwise for the last few of the numbers that a thread gets. Convolutions of one channel each,
+/// or one column wide, are not among these. What is not known, as weights that are computed, counts as such. All else was
+/// seen to give the same bits for every width; the tests try it.
 package struct SizeDependence: Sendable {
   /// The network in a form that ONNX Runtime runs, where that is the better one; else as it was.
   package let graph: ModelGraph
@@ -34,8 +34,8 @@ extension ModelGraph {
       guard mayBeOfOpenVINO || graph.dependsOnSizeWithONNXRuntime else { return none }
       let converted: ModelGraph
       do throws(ModelError) { converted = try SavedModelToONNX(files).convert() } catch {
-        return SizeDependence(
-          graph: self, ofOpenVINO: mayBeOfOpenVINO ? error.reason : nil, ofONNXRuntime: error.reason)
+        let reason = "it cannot be converted to ONNX, where that would show: \(error.reason)"
+        return SizeDependence(graph: self, ofOpenVINO: mayBeOfOpenVINO ? reason : nil, ofONNXRuntime: reason)
       }
       let found = try converted.sizeDependence(file: file)
       return found.ofOpenVINO == nil
@@ -87,7 +87,6 @@ extension ONNXDocument {
       guard node.isStandard, node.opType == "Conv", let kernel = shape(node.input.dropFirst().first)?.suffix(2),
         kernel.count == 2, let dilations = node.numbers("dilations"), dilations.count == 2,
         dilations.allSatisfy({ 1...1 << 16 ~= $0 }), kernel.allSatisfy({ 1...1 << 16 ~= $0 }),
-        let name = node.attribute.firstIndex(where: { $0.name == "auto_pad" }),
         node.numbers("strides")?.allSatisfy({ $0 == 1 }) ?? true
       else { continue }
       let all = zip(kernel, dilations).map { ($0 - 1) * $1 }
@@ -98,9 +97,9 @@ extension ONNXDocument {
       case "SAME_LOWER": pads = more + less
       default: continue
       }
-      model.graph.node[index].attribute[name] = .with { ($0.name, $0.type, $0.ints) = ("pads", 7, pads) }
       // Numbers beside a name mean nothing.
-      model.graph.node[index].attribute.removeAll { $0.name == "pads" && $0.ints != pads }
+      model.graph.node[index].attribute.removeAll { ["auto_pad", "pads"].contains($0.name) }
+      model.graph.node[index].attribute.append(.with { ($0.name, $0.type, $0.ints) = ("pads", 7, pads) })
       isChanged = true
     }
     return isChanged
