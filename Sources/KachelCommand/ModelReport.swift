@@ -111,14 +111,7 @@ struct ModelReport: Encodable {
         parameters: facts.parameterCount, bytes: package.graph.byteCount, operations: facts.operations,
         flopsPerPixel: facts.flopsPerPixel, stride: facts.stride.map { [$0.x, $0.y] },
         globalOperations: facts.globalOperations)
-      tiling = Tiling(facts, border: metadata.border)
-      switch facts.exactness {
-      case .canonical: break
-      case .exact, .exactWithStatistics:
-        let dependence = try package.graph.sizeDependence(file: package.path)
-        tiling?.roundedByOpenVINO = dependence.ofOpenVINO
-        tiling?.roundedByONNXRuntime = dependence.ofONNXRuntime
-      }
+      tiling = try Tiling(of: package, facts)
     }
     do throws(ModelError) { _ = try package.checkRunnable() } catch {
       canBeRun = false
@@ -219,16 +212,19 @@ struct ModelReport: Encodable {
 }
 
 extension ModelReport.Tiling {
-  init(_ facts: GraphFacts, border: AxisPair?) {
+  init(of package: ModelPackage, _ facts: GraphFacts) throws(ModelError) {
     exactness = facts.exactness.name
     reason = facts.exactness.reason
     receptiveField = facts.receptiveField.map { [$0.x, $0.y] }
     neededBorder = facts.neededBorder.map { [$0.x, $0.y] }
     borderSuffices =
-      switch facts.verdict(onBorder: border) {
+      switch facts.verdict(onBorder: package.metadata.border) {
       case .sufficient: true
       case .insufficient: false
       case .undeclared, .unknown: nil
       }
+    if case .canonical = facts.exactness { return }
+    let dependence = try package.graph.sizeDependence(file: package.path)
+    (roundedByOpenVINO, roundedByONNXRuntime) = (dependence.ofOpenVINO, dependence.ofONNXRuntime)
   }
 }

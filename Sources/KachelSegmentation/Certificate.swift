@@ -79,17 +79,17 @@ public struct Certificate: Codable, Sendable, Hashable, CustomStringConvertible 
     }
     // An axis of one tile has no border between tiles.
     let (hasColumns, hasRows) = (plan.grids.contains { $0.x.count > 1 }, plan.grids.contains { $0.y.count > 1 })
-    let needed = facts.neededBorder.map { Size(width: $0.x, height: $0.y) }
-    let tooLittle = needed.map {
-      (hasColumns && rules.halo.width < $0.width) || (hasRows && rules.halo.height < $0.height)
+    let lack = facts.neededBorder.flatMap { needed -> String? in
+      let isTooSmall = (hasColumns && rules.halo.width < needed.x) || (hasRows && rules.halo.height < needed.y)
+      let size = Size(width: needed.x, height: needed.y)
+      return isTooSmall
+        ? "tiles see \(rules.halo) pixels around what they decide, the network needs \(size)" : nil
     }
-    switch facts.exactness {
-    case .exact where tooLittle == true, .canonical where tooLittle == true:
-      self.init(
-        promise: .approximate,
-        reason: "tiles see \(rules.halo) pixels around what they decide, the network needs \(needed ?? rules.halo)")
-    case .exact: self.init(promise: .exact)
-    case .exactWithStatistics(let reason), .canonical(let reason): self.init(promise: .canonical, reason: reason)
+    switch (facts.exactness, lack) {
+    case (.exact, let lack?), (.canonical, let lack?): self.init(promise: .approximate, reason: lack)
+    case (.exact, nil): self.init(promise: .exact)
+    case (.exactWithStatistics(let reason), _), (.canonical(let reason), nil):
+      self.init(promise: .canonical, reason: reason)
     }
   }
 }

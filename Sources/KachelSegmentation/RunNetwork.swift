@@ -27,6 +27,7 @@ struct RunNetwork: Sendable {
   let bound: String?
   /// The size that the network has though it gets tiles of another one.
   let ownSize: Size?
+  /// How engines round it by the tiles' size, where that would show: where the network alone is exact.
   private let dependence: SizeDependence?
   /// Whether the network gives logits, of which it made probabilities by a softmax at its end.
   let givesLogits: Bool
