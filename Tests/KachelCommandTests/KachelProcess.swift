@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import Foundation
+import KachelEngines
 import KachelTesting
 
 /// The built program, run as a user runs it: in a folder of its own, with its outputs and its exit code caught.
@@ -37,10 +38,11 @@ struct KachelProcess {
   ///
   /// - Parameters:
   ///   - environment: variables to set beside those of the tests.
-  ///   - during: gets the running process's id and a way to read what it said on standard error so far.
+  ///   - during: gets the running process's id and a way to read what it said on standard error so far, on a thread of
+  ///     its own: those that tests share may be busy for longer than the process runs.
   func run(
     _ arguments: [String], environment: [String: String] = [:],
-    during: ((Int32, () -> String) async throws -> Void)? = nil
+    during: ((Int32, () -> String) throws -> Void)? = nil
   ) async throws -> Outcome {
     try await run(executable: Self.executable, arguments, environment: environment, during: during)
   }
@@ -55,10 +57,10 @@ struct KachelProcess {
   /// Waits until a running process has said something on standard error.
   ///
   /// - Throws: ``EndedEarly`` where it ends before that.
-  static func wait(for text: String, from process: Int32, _ errors: () -> String) async throws {
+  static func wait(for text: String, from process: Int32, _ errors: () -> String) throws {
     while !errors().contains(text) {
       guard kill(process, 0) == 0 else { throw EndedEarly(text: text, errors: errors()) }
-      try await Task.sleep(for: .milliseconds(10))
+      Thread.sleep(forTimeInterval: 0.01)
     }
   }
 
@@ -70,7 +72,7 @@ struct KachelProcess {
 
   private func run(
     executable: String, _ arguments: [String], environment: [String: String],
-    during: ((Int32, () -> String) async throws -> Void)?
+    during: ((Int32, () -> String) throws -> Void)?
   ) async throws -> Outcome {
     // Files, not pipes: a pipe that nobody empties stops the process.
     let name = UUID().uuidString
@@ -101,7 +103,10 @@ struct KachelProcess {
     }
     defer { watchdog.cancel() }
     do {
-      try await during?(process.processIdentifier) { text(errors) }
+      if let during {
+        let errors = { text(errors) }
+        try await withTaskExecutorPreference(OwnThread(name: "watch")) { try during(process.processIdentifier, errors) }
+      }
     } catch {
       kill(process.processIdentifier, SIGKILL)
       throw error

@@ -127,7 +127,7 @@ import Testing
     let before = try files
     let arguments = ["segment", "image", "-m", try Inputs.quick, "-o", "image/labels/a", "--tile-size", "128"]
     let run = try await kachel.run(arguments) { process, errors in
-      try await KachelProcess.wait(for: "10 %: ", from: process, errors)
+      try KachelProcess.wait(for: "10 %: ", from: process, errors)
       #expect(throws: ImageError.self) { try Image(at: kachel.folder.file("image/labels")) }
       kill(process, signal)
     }

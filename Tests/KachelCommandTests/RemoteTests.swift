@@ -71,7 +71,7 @@ import Testing
     let run = try await kachel.run(["segment", "\(server.address)/\(Self.image)", "-m", Inputs.quick] + Self.plane) {
       process, _ in
       while !server.requests.contains(where: { $0.key.contains("/c/") }) {
-        try await Task.sleep(for: .milliseconds(20))
+        Thread.sleep(forTimeInterval: 0.02)
       }
       kill(process, SIGINT)
     }

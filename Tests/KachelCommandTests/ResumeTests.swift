@@ -29,8 +29,8 @@ import Testing
           text.contains("is complete")
             || stride(from: percent, through: 100, by: 10).contains { text.contains("\($0) %: ") }
         }
-        while !isThere(errors()) && kill(process, 0) == 0 { try await Task.sleep(for: .milliseconds(10)) }
-        try await Task.sleep(for: .milliseconds(Int.random(in: 0...60)))
+        while !isThere(errors()) && kill(process, 0) == 0 { Thread.sleep(forTimeInterval: 0.01) }
+        Thread.sleep(forTimeInterval: .random(in: 0...0.06))
         kill(process, SIGKILL)
       }
       #expect([0, 128 + SIGKILL].contains(run.status), "\(run.errors)")
@@ -58,7 +58,7 @@ import Testing
     let first = try await undisturbed.run(arguments)
     #expect(first.status == 0, "\(first.errors)")
     let run = try await kachel.run(arguments) { process, errors in
-      try await KachelProcess.wait(for: "10 %: ", from: process, errors)
+      try KachelProcess.wait(for: "10 %: ", from: process, errors)
       try manager.moveItem(atPath: share, toPath: away)
       try manager.createDirectory(atPath: share, withIntermediateDirectories: false)
     }

@@ -119,7 +119,7 @@ import Testing
     let options = ["-o", "out.ome.zarr", "--preview", "p.png", "--confidence", "c.ome.zarr", "--tile-size", "512"]
     let run = try await kachel.run(["segment", Inputs.slide, "-m", Inputs.czmodel] + options) { process, errors in
       // The SavedModel lies unpacked, both OME-Zarrs are begun, and most of the tiles are still to come.
-      try await KachelProcess.wait(for: "10 %: ", from: process, errors)
+      try KachelProcess.wait(for: "10 %: ", from: process, errors)
       #expect(try kachel.written.count == 3 && kachel.leftTemporary.count == 1)
       kill(process, signal)
     }
