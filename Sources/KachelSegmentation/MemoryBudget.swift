@@ -2,7 +2,7 @@
 
 /// What a run's parts take, in bytes, and with it how large tiles may be.
 struct MemoryBudget {
-  let limit: Int
+  var limit: Int
   /// What the process holds before any tile, its caches and buffers of fixed size included.
   let fixed: Int
   /// What the engine takes for one request running, per pixel of a tile.

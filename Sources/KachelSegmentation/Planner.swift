@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+private import Foundation
 import KachelEngines
 import KachelImages
 import KachelModels
@@ -15,6 +16,8 @@ struct Planner {
   var rounding: String?
   /// The pixels that a tile may have where its size is free, whatever memory allows.
   var mostTilePixels = Int.max
+  /// What a run may be advised to take.
+  var mostMemory = MemoryLimit.halfOfFree
 
   /// A plan and how many requests run at the same time.
   struct Decision {
@@ -24,6 +27,14 @@ struct Planner {
     let outputChannels: Int
     let certificate: Certificate
     let warnings: [String]
+  }
+
+  /// A plan, how many requests run at the same time, what the engine then has to do, in pixels, and the memory for it.
+  private struct Candidate {
+    let plan: TilePlan
+    let streams: Int
+    let work: Double
+    let bytes: Int
   }
 
   private var facts: GraphFacts { runNetwork.facts }
@@ -39,9 +50,11 @@ struct Planner {
   /// The first tile of a request takes this much longer than another one, as all of its memory is touched for the first
   /// time: 0.15 to 0.4 was measured.
   fileprivate static let firstTile = 0.3
-  /// Of plans with so much more work than the least, the one with the smallest tiles is taken: these stay closer to the
-  /// processor's caches, which was measured to be worth about as much, and need less memory.
+  /// Of plans with so much more work than the least, the one that needs the least memory is taken: its smaller tiles stay
+  /// closer to the processor's caches, which was measured to be worth about as much.
   private static let nearlyLeast = 1.03
+  /// How much smaller the tiles of one plan are than those of the plan that was looked at before.
+  private static let step = 0.7
   /// Smaller tiles than this are not looked for.
   private static let leastTilePixels = 1 << 16
 
@@ -62,6 +75,12 @@ struct Planner {
       limit: options.memory.bytes, fixed: probe.fixedBytes + otherBytes, enginePerPixel: probe.bytesPerPixel,
       // The image's pixels, the input, the scores, and label, confidence and coverage.
       slotPerPixel: bytesPerPixel + 4 * mapping.channels + 4 * probe.outputChannels + 5)
+    return try decide(planes: planes, budget: budget, outputChannels: probe.outputChannels)
+  }
+
+  func decide(planes: [Size], budget: MemoryBudget, outputChannels: Int) throws -> Decision {
+    let own = try rules(halo: ownHalo)
+    let declared = try rules(halo: declaredHalo)
     var rules = own
     var best = best(planes, own, budget)
     if options.halo == .automatic, declared.halo.width < own.halo.width || declared.halo.height < own.halo.height,
@@ -86,25 +105,58 @@ struct Planner {
         .option, file: package.path, "the result would not be \(requirement.rawValue): \(certificate)")
     }
     return Decision(
-      plan: best.plan, streams: best.streams, outputChannels: probe.outputChannels, certificate: certificate,
-      warnings: warnings(rules))
+      plan: best.plan, streams: best.streams, outputChannels: outputChannels, certificate: certificate,
+      warnings: warnings(rules) + [advice(best, planes, own, budget)].compactMap(\.self))
   }
 
   /// The plan that fits into memory with nearly the least work, and how many requests run at the same time.
-  private func best(_ planes: [Size], _ rules: TileRules, _ budget: MemoryBudget) -> (plan: TilePlan, streams: Int)? {
-    var fitting: [(plan: TilePlan, streams: Int, work: Double)] = []
+  private func best(_ planes: [Size], _ rules: TileRules, _ budget: MemoryBudget) -> Candidate? {
+    var fitting: [Candidate] = []
     for streams in 1...min(2, threads) {
       var pixels = min(mostTilePixels, budget.tilePixels(streams: streams))
       repeat {
         guard let plan = TilePlan(planes: planes, rules: rules, tilePixels: pixels) else { break }
-        pixels = plan.largestTile / 2
-        guard budget.needed(tilePixels: plan.largestTile, streams: streams) <= options.memory.bytes else { continue }
-        fitting.append((plan, streams, plan.work(streams: streams)))
+        pixels = Int(Double(plan.largestTile) * Self.step)
+        let bytes = budget.needed(tilePixels: plan.largestTile, streams: streams)
+        guard bytes <= budget.limit else { continue }
+        fitting.append(Candidate(plan: plan, streams: streams, work: plan.work(streams: streams), bytes: bytes))
       } while rules.fixed == nil && pixels >= Self.leastTilePixels
     }
     let least = fitting.map(\.work).min() ?? 0
     return fitting.filter { $0.work <= least * Self.nearlyLeast }
-      .min { ($0.plan.largestTile, $0.work) < ($1.plan.largestTile, $1.work) }.map { ($0.plan, $0.streams) }
+      .min { ($0.bytes, $0.work) < ($1.bytes, $1.work) }
+  }
+
+  /// What more memory would buy where there is so little that tiles do not see all that the network does, or that most of
+  /// the engine's work is in their halos; `nil` where the machine has no more, or it would buy little.
+  ///
+  /// - Parameter rules: what tiles respect where there is enough.
+  private func advice(_ chosen: Candidate, _ planes: [Size], _ rules: TileRules, _ budget: MemoryBudget) -> String? {
+    let most = mostMemory.bytes
+    guard most > budget.limit else { return nil }
+    let more = (sequence(first: 2 * budget.limit) { 2 * $0 }.prefix { $0 < most } + [most]).compactMap { limit in
+      var budget = budget
+      budget.limit = limit
+      return best(planes, rules, budget)
+    }
+    func option(_ plan: Candidate) -> String {
+      let hundred = 100 << 20
+      return "pass --memory \((plan.bytes + hundred - 1) / hundred * 100)M"
+    }
+    guard chosen.plan.rules.halo == rules.halo else {
+      return more.first { !$0.plan.isMostlyHalo }.map {
+        "there is too little memory for tiles that see all that the network does; \(option($0))"
+      }
+    }
+    guard let ample = more.last, chosen.work > 1.5 * ample.work,
+      let enough = more.first(where: { $0.work <= 1.25 * ample.work })
+    else { return nil }
+    let grid = chosen.plan.grids[0]
+    let times = String(format: "%.1f", chosen.work / enough.work)
+    return """
+      tiles of \(grid.x.tile) x \(grid.y.tile) pixels with halos of \(rules.halo) make \(times) times the work that \
+      larger ones would; \(option(enough))
+      """
   }
 
   private func warnings(_ rules: TileRules) -> [String] {
