@@ -25,10 +25,13 @@ private struct PlannedNetwork: Network {
     MemoryBudget(limit: megabytes << 20, fixed: 100 << 20, enginePerPixel: 300, slotPerPixel: 20)
   }
 
-  private func decide(megabytes: Int, border: Int = 64) throws -> Planner.Decision {
+  private func decide(
+    megabytes: Int, border: Int = 64, requirement: Certificate.Requirement? = nil
+  ) throws -> Planner.Decision {
     var package = try Example.package("nuclei.czann")
     package.metadata.border = AxisPair(y: border, x: border)
-    let options = SegmentationOptions()
+    var options = SegmentationOptions()
+    options.requirement = requirement
     var planner = Planner(
       package: package, runNetwork: try RunNetwork(of: package, options), network: PlannedNetwork(), options: options,
       threads: 2)
@@ -76,6 +79,8 @@ private struct PlannedNetwork: Network {
     #expect(little.plan.rules.halo == Size(width: 16, height: 16) && little.certificate.promise == .approximate)
     let enough = try decide(megabytes: advised(little, "see all that the network does"), border: 16)
     #expect(enough.plan.rules.halo == Size(width: 48, height: 48) && enough.certificate.promise == .exact)
+    let error = #expect(throws: SegmentationError.self) { try decide(megabytes: 110, border: 16, requirement: .exact) }
+    #expect(error?.kind == .option && error?.description.contains("does; pass --memory ") == true)
   }
 
   @Test func tooLittleMemoryIsRefused() throws {
