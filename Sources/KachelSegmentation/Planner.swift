@@ -27,6 +27,9 @@ struct Planner {
     let outputChannels: Int
     let certificate: Certificate
     let warnings: [String]
+    /// What more memory would buy, where that is much. It follows from what this machine has, and so is not part of what a
+    /// result tells of itself.
+    var advice: String?
   }
 
   /// A plan, how many requests run at the same time, what the engine then has to do, in pixels, and the memory for it.
@@ -110,7 +113,7 @@ struct Planner {
     }
     return Decision(
       plan: best.plan, streams: best.streams, outputChannels: outputChannels, certificate: certificate,
-      warnings: warnings(rules) + [advice].compactMap(\.self))
+      warnings: warnings(rules), advice: advice)
   }
 
   /// The plan that fits into memory with the least cost.

@@ -16,6 +16,8 @@ struct PreparedRun: Sendable {
   let layout: ResultLayout
   var certificate: Certificate
   var warnings: [String]
+  /// What more memory would buy; see ``Planner/Decision``.
+  let advice: String?
   /// By scene and plane, the tiles that are run.
   let work: [[[PlaneGrid.Tile]]]
   /// By scene and plane, where the image shows something, where only that is run.
@@ -58,6 +60,7 @@ struct PreparedRun: Sendable {
       streams: decision.streams, threads: threads)
     record = PlanRecord(decision, threads: threads)
     plan = decision.plan
+    advice = decision.advice
     streams = decision.streams
     self.signals = signals
     certificate = decision.certificate.skipping(segmentation.options.background, signals)

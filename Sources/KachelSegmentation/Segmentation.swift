@@ -151,6 +151,7 @@ public struct Segmentation: Sendable {
     }
     progress(.planned(run.summary))
     (run.warnings + warnings).forEach { progress(.warning($0)) }
+    if let advice = run.advice { progress(.note(advice)) }
     let measured = try await MeasuredStatistics.measure(
       run, of: image, options, kept: begun?.measured, for: outputs.result
     ) { progress(.measuring($0)) }

@@ -8,7 +8,7 @@ public enum SegmentationProgress: Sendable {
   case warning(String)
   /// The image is read to measure it, in blocks, before tiles are run.
   case measuring(Tiles)
-  /// How the run goes on, in one line: that it is taken up again, or could have been.
+  /// How the run goes on, in one line: that it is taken up again, or could have been, or would be quicker with more memory.
   case note(String)
   case tile(Tiles)
   /// All tiles of a scene are decided; smaller resolutions and the preview are being made.

@@ -43,11 +43,11 @@ private struct PlannedNetwork: Network {
     budget(0).needed(tilePixels: decision.plan.largestTile, streams: decision.streams)
   }
 
-  /// The memory that a warning tells to pass, in megabytes.
+  /// The memory that the advice tells to pass, in megabytes.
   private func advised(_ decision: Planner.Decision, _ words: String) throws -> Int {
-    #expect(decision.warnings.count == 1)
-    let warning = try #require(decision.warnings.first { $0.contains(words) })
-    let match = try #require(warning.firstMatch(of: /; pass --memory ([0-9]+)M$/))
+    let advice = try #require(decision.advice)
+    #expect(advice.contains(words))
+    let match = try #require(advice.firstMatch(of: /; pass --memory ([0-9]+)M$/))
     return try #require(Int(match.1))
   }
 
@@ -61,13 +61,13 @@ private struct PlannedNetwork: Network {
   @Test func memoryIsTakenForWorkOnly() throws {
     let (ample, much) = (try decide(megabytes: 6000), try decide(megabytes: 12000))
     #expect(needed(much) <= needed(ample))
-    #expect(ample.warnings.isEmpty && much.warnings.isEmpty)
+    #expect(ample.advice == nil && much.advice == nil)
   }
 
   @Test func littleMemoryIsSaidToCostWork() throws {
     let little = try decide(megabytes: 150)
     let enough = try decide(megabytes: advised(little, "times the work that larger ones would"))
-    #expect(enough.warnings.isEmpty)
+    #expect(enough.advice == nil)
     #expect(
       little.plan.grids[0].x.count * little.plan.grids[0].y.count * little.plan.largestTile
         > 3 * enough.plan.grids[0].x.count * enough.plan.grids[0].y.count * enough.plan.largestTile / 2)
