@@ -66,8 +66,7 @@ struct Planner {
   func decide(
     planes: [Size], mapping: InputMapping, bytesPerPixel: Int, otherBytes: Int
   ) throws -> Decision {
-    let own = try rules(halo: ownHalo)
-    let declared = try rules(halo: declaredHalo)
+    let (own, declared) = (try rules(halo: ownHalo), try rules(halo: declaredHalo))
     // Where the tile's size is fixed, the plan is known before the memory is.
     guard [own, declared].contains(where: { TilePlan(planes: planes, rules: $0, tilePixels: .max >> 8) != nil }) else {
       throw noRoom(own)
@@ -82,9 +81,9 @@ struct Planner {
     return try decide(planes: planes, budget: budget, outputChannels: probe.outputChannels)
   }
 
+  /// Decides where it is known what the network costs.
   func decide(planes: [Size], budget: MemoryBudget, outputChannels: Int) throws -> Decision {
-    let own = try rules(halo: ownHalo)
-    let declared = try rules(halo: declaredHalo)
+    let (own, declared) = (try rules(halo: ownHalo), try rules(halo: declaredHalo))
     var rules = own
     var best = best(planes, own, budget)
     if options.halo == .automatic, declared.halo.width < own.halo.width || declared.halo.height < own.halo.height,
@@ -144,13 +143,13 @@ struct Planner {
       budget.limit = limit
       return best(planes, rules, budget)
     }
-    func option(_ plan: Candidate) -> String {
+    func remedy(_ plan: Candidate) -> String {
       let hundred = 100 << 20
       return "pass --memory \((plan.bytes + hundred - 1) / hundred * 100)M"
     }
     guard chosen.plan.rules.halo == rules.halo else {
       return more.first { !$0.plan.isMostlyHalo }.map {
-        "there is too little memory for tiles that see all that the network does; \(option($0))"
+        "there is too little memory for tiles that see all that the network does; \(remedy($0))"
       }
     }
     guard let ample = more.last, chosen.work > 1.5 * ample.work,
@@ -160,7 +159,7 @@ struct Planner {
     let times = String(format: "%.1f", chosen.work / enough.work)
     return """
       tiles of \(grid.x.tile) x \(grid.y.tile) pixels with halos of \(rules.halo) make \(times) times the work that \
-      larger ones would; \(option(enough))
+      larger ones would; \(remedy(enough))
       """
   }
 

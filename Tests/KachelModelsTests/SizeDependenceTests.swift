@@ -76,6 +76,19 @@ import Testing
     #expect(try reason(graph)?.hasSuffix("gives more columns than it gets") == (between == ["Relu"] ? nil : true))
   }
 
+  /// A convolution pads by its name, whatever numbers stand beside that.
+  @Test(arguments: [
+    ("SAME_UPPER", [0, 0, 0, 0], true), ("SAME_LOWER", [0, 0, 0, 0], true), ("VALID", [1, 2, 1, 2], false),
+  ])
+  func numbersBesideAName(name: String, pads: [Int64], depends: Bool) throws {
+    let graph = try graph { network in
+      network.add("Pad", [network.constantNode(network.integers([0, 0, 0, 0, 0, 0, 0, 1]))])
+      let kernel = network.constantNode(network.weights([2, 2, 3, 3]))
+      network.add("Conv", [kernel], ints: ["pads": pads], text: ["auto_pad": name])
+    }
+    #expect(try reason(graph)?.hasSuffix("gives more columns than it gets") == (depends ? true : nil))
+  }
+
   /// Numbers of no network are no trap.
   @Test(arguments: [Int64.min, .max, -5, 0]) func absurdNumbers(number: Int64) throws {
     for place in 0..<8 {

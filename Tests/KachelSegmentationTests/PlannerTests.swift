@@ -43,6 +43,11 @@ private struct PlannedNetwork: Network {
     budget(0).needed(tilePixels: decision.plan.largestTile, streams: decision.streams)
   }
 
+  /// How many pixels the engine gets.
+  private func pixels(_ decision: Planner.Decision) -> Int {
+    decision.plan.grids.reduce(0) { $0 + $1.x.count * $1.y.count * $1.x.tile * $1.y.tile }
+  }
+
   /// The memory that the advice tells to pass, in megabytes.
   private func advised(_ decision: Planner.Decision, _ words: String) throws -> Int {
     let advice = try #require(decision.advice)
@@ -68,9 +73,7 @@ private struct PlannedNetwork: Network {
     let little = try decide(megabytes: 150)
     let enough = try decide(megabytes: advised(little, "times the work that larger ones would"))
     #expect(enough.advice == nil)
-    #expect(
-      little.plan.grids[0].x.count * little.plan.grids[0].y.count * little.plan.largestTile
-        > 3 * enough.plan.grids[0].x.count * enough.plan.grids[0].y.count * enough.plan.largestTile / 2)
+    #expect(2 * pixels(little) > 3 * pixels(enough))
   }
 
   /// A package's border that is less than what the network needs is taken only where no tile has room for that.

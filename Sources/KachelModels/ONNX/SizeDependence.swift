@@ -151,10 +151,23 @@ private struct DependenceFinder {
     guard 1...Self.most ~= dilation else { return "has no plain dilation" }
     if dilation >= wideDilation { return "has a dilation of \(dilation)" }
     let own = dilation * (columns - 1)
-    var padding: Int64 = node.text("auto_pad").hasPrefix("SAME") ? own : 0
-    if let pads = node.numbers("pads"), pads.count == 4 { padding = Self.sum([pads[1], pads[3]]) }
-    guard let before = zeros(before: node) else { return "is padded by numbers that are not known" }
+    guard let padding = padding(node, same: own), let before = zeros(before: node) else {
+      return "is padded by numbers that are not known"
+    }
     return padding + before > own ? "gives more columns than it gets" : nil
+  }
+
+  /// The columns that a convolution puts around its image; `nil` where that is not known.
+  ///
+  /// - Parameter same: how many leave the image as wide as it is.
+  private func padding(_ node: ONNX_NodeProto, same: Int64) -> Int64? {
+    switch node.text("auto_pad") {
+    case "SAME_UPPER", "SAME_LOWER": return same
+    case "VALID": return 0
+    default:
+      guard let pads = node.numbers("pads"), !pads.isEmpty else { return 0 }
+      return pads.count % 2 == 0 ? Self.sum([pads[pads.count / 2 - 1], pads[pads.count - 1]]) : nil
+    }
   }
 
   /// Zeros that are put around an operation's image before it, along the axis that has most; `nil` where that is not known.
